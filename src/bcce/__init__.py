@@ -1,0 +1,1 @@
+"""BCCE: from a monitoring alert to a verified fix."""
