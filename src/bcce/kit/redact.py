@@ -1,0 +1,90 @@
+"""Secrets that cannot be printed by accident, and the last line of defence where text leaves the process."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+MASK = "[redacted]"
+
+#: Keys whose values never reach a log, whatever they hold.
+_SECRET_KEY = re.compile(
+    r"(?i)(pass(word|wd|phrase)|(?<![a-z])pass(?![a-z])|secret|token|api[_-]?key|authorization|cookie|credential|private[_-]?key|session[_-]?key)"
+)
+#: The keys among them whose numbers are secrets too (a numeric password from a YAML file); numbers elsewhere are counts and limits.
+_SECRET_NUMBER_KEY = re.compile(r"(?i)(pass(word|wd|phrase)|(?<![a-z])pass(?![a-z])|secret|credential)")
+#: Shapes of credentials that may stand inside free text: our own tokens, bearer headers, AWS keys, private key blocks.
+_SECRET_TEXT = re.compile(
+    r"bcce_[a-z]{2,4}_[A-Za-z0-9_-]{16,}"
+    r"|(?i:\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}"
+    r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    r"|(?<=://)[^/\s:@]*:[^/\s]+(?=@)"
+)
+
+
+class Secret:
+    """A value that shows only as a mask; `reveal` is the one way to it, and easy to search for in review."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself, for the place that sends or compares it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret('{MASK}')"
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __format__(self, format_spec: str) -> str:
+        return format(MASK, format_spec)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("a secret is never pickled")
+
+
+def mask_text(text: str, secrets: Iterable[Secret] = ()) -> str:
+    """`text` with every known secret and everything shaped like a credential replaced by the mask.
+
+    Secrets shorter than four characters are not searched for: masking them would shred the text and hide nothing.
+    """
+    for secret in sorted((item.reveal() for item in secrets), key=len, reverse=True):
+        if len(secret) >= 4:
+            text = text.replace(secret, MASK)
+    return _SECRET_TEXT.sub(MASK, text)
+
+
+def redact(value: object, secrets: Iterable[Secret] = ()) -> object:
+    """A copy of a JSON-like `value` in which nothing secret is left; other objects become their masked text."""
+    known = tuple(secrets)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Secret):
+        return MASK
+    if isinstance(value, str):
+        return mask_text(value, known)
+    if isinstance(value, bytes):
+        return mask_text(value.decode(errors="replace"), known)
+    if isinstance(value, Mapping):
+        return {
+            mask_text(str(key), known): MASK if _is_secret_entry(str(key), item) else redact(item, known) for key, item in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [redact(item, known) for item in value]
+    return mask_text(str(value), known)
+
+
+def _is_secret_entry(key: str, item: object) -> bool:
+    if item is None or isinstance(item, bool):
+        return False  # whether there is a password is no secret
+    pattern = _SECRET_NUMBER_KEY if isinstance(item, int | float) else _SECRET_KEY
+    return bool(pattern.search(key))
