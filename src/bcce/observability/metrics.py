@@ -1,0 +1,63 @@
+"""Counters and histograms in a registry of their own, so that two runtimes in one process do not mix.
+
+`step.execution.duration`, `.completed` and `.failed` are the product's public metric names; Prometheus gets them with underscores.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+#: Anyone can invent a method, and each would be a time series of its own.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Metrics:
+    """Everything BCCE counts. Methods may be called from any thread and never raise."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._duration = Histogram(
+            "bcce_step_execution_duration_milliseconds",
+            "How long steps took from their first start, by type and how they ended.",
+            ["stepType", "status"],
+            buckets=(1, 5, 25, 100, 500, 2_500, 10_000, 60_000, 600_000, 3_600_000),
+            registry=self.registry,
+        )
+        self._completed = Counter("bcce_step_execution_completed", "Steps that ended well.", ["stepType"], registry=self.registry)
+        self._failed = Counter(
+            "bcce_step_execution_failed", "Attempts of steps that failed.", ["stepType", "errorType"], registry=self.registry
+        )
+        self._alerts = Counter("bcce_alerts_received", "Alerts that were stored.", ["provider", "source"], registry=self.registry)
+        self._refused = Counter("bcce_webhooks_refused", "Webhook bodies that were refused, by reason.", ["reason"], registry=self.registry)
+        self._requests = Counter(
+            "bcce_http_requests", "Requests that were answered.", ["method", "route", "status"], registry=self.registry
+        )
+        self._healthy = Gauge("bcce_health_check_passing", "1 while a readiness check passes, else 0.", ["check"], registry=self.registry)
+
+    def step_ended(self, step_type: str, *, status: str, duration_ms: float, error: str | None) -> None:
+        """One attempt of a step ended; `error` is the error's code when it failed, else None."""
+        self._duration.labels(step_type, status).observe(duration_ms)
+        if error is not None:
+            self._failed.labels(step_type, error).inc()
+        elif status == "completed":
+            self._completed.labels(step_type).inc()
+
+    def alerts_received(self, provider: str, source: str, count: int) -> None:
+        """`count` alerts of one delivery are durable."""
+        self._alerts.labels(provider, source).inc(count)
+
+    def webhook_refused(self, reason: str) -> None:
+        """A body was not taken; `reason` is the error's code."""
+        self._refused.labels(reason).inc()
+
+    def request_answered(self, method: str, route: str, status: int) -> None:
+        """A request was answered; `route` is the pattern, never the path, so that the number of series is bounded."""
+        self._requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
+
+    def health_checked(self, check: str, *, is_passing: bool) -> None:
+        """A readiness check gave this result."""
+        self._healthy.labels(check).set(1 if is_passing else 0)
+
+    def render(self) -> bytes:
+        """The metrics in Prometheus's text format."""
+        return generate_latest(self.registry)
