@@ -1,0 +1,166 @@
+"""What plugin authors import: the doors, the words that the doors' methods use, and what a plugin is built from.
+
+A plugin is a class with the methods and attributes of one door and a `build(services)` class method, registered as an entry point of the
+door's group (`bcce.alert_providers`, `bcce.executors`, `bcce.ticket_books`, `bcce.planners`, `bcce.script_validators`, `bcce.dispatchers`,
+`bcce.step_types`). Only names from here stay compatible within a major version; other modules may change with any release. Fakes for a
+plugin's own tests are in `bcce.testing`.
+"""
+
+from bcce.alerts.errors import UnparsableDelivery
+from bcce.alerts.fingerprint import fingerprint
+from bcce.alerts.model import Alert, AlertStatus, NormalizedAlert, ParsedDelivery
+from bcce.alerts.provider import AlertProvider
+from bcce.config.fields import SecretField
+from bcce.config.model import Section
+from bcce.execution.errors import ClearanceRefused, ExecutorUnavailable, InvalidDispatchKey, InvalidTarget, TargetNotReady
+from bcce.execution.executor import Executor
+from bcce.execution.model import (
+    Clearance,
+    ExitReason,
+    HttpCheck,
+    JobPhase,
+    JobStatus,
+    OutputChunk,
+    Plan,
+    PlannedAction,
+    Probe,
+    Script,
+    Shell,
+    SignedClearance,
+    StartOutcome,
+    StartReceipt,
+    StopResult,
+    Target,
+    Verification,
+)
+from bcce.execution.signing import open_clearance
+from bcce.incidents.model import Incident, IncidentState
+from bcce.itsm.book import TicketBook
+from bcce.itsm.errors import UnknownTicket
+from bcce.itsm.model import NoteKind, Ticket, TicketDraft, TicketNote, TicketRef, TicketState
+from bcce.kit.clock import Clock
+from bcce.kit.errors import (
+    BcceError,
+    Conflict,
+    DeadlineExceeded,
+    Forbidden,
+    InvalidDocument,
+    InvalidInput,
+    NotFound,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    Unexpected,
+)
+from bcce.kit.findings import Effects, Finding, Outcome, Rule, Severity, Verdict
+from bcce.kit.ids import Ids, TenantId
+from bcce.kit.redact import Secret
+from bcce.kit.text import clean
+from bcce.plugins import Buildable, MissingService, Services
+from bcce.remediation.planner import Planner, PlanRequest, Proposal
+from bcce.resilience import Backoff, Deadline, RetryPolicy, retrying
+from bcce.safety.model import Judgement
+from bcce.safety.validator import ScriptValidator
+from bcce.security.actor import Actor
+from bcce.security.authz import Permission
+from bcce.security.crypto import Verifier
+from bcce.workflows.dispatcher import Advance, Dispatcher
+from bcce.workflows.engine import Parked
+from bcce.workflows.model import Effect, StepResult, completed
+from bcce.workflows.step_type import Commit, Done, FencedWrite, Park, StepContext, StepOutcome, StepType
+
+__all__ = [
+    "Actor",
+    "Advance",
+    "Alert",
+    "AlertProvider",
+    "AlertStatus",
+    "Backoff",
+    "BcceError",
+    "Buildable",
+    "Clearance",
+    "ClearanceRefused",
+    "Clock",
+    "Commit",
+    "Conflict",
+    "Deadline",
+    "DeadlineExceeded",
+    "Dispatcher",
+    "Done",
+    "Effect",
+    "Effects",
+    "Executor",
+    "ExecutorUnavailable",
+    "ExitReason",
+    "FencedWrite",
+    "Finding",
+    "Forbidden",
+    "HttpCheck",
+    "Ids",
+    "Incident",
+    "IncidentState",
+    "InvalidDispatchKey",
+    "InvalidDocument",
+    "InvalidInput",
+    "InvalidTarget",
+    "JobPhase",
+    "JobStatus",
+    "Judgement",
+    "MissingService",
+    "NormalizedAlert",
+    "NotFound",
+    "NoteKind",
+    "Outcome",
+    "OutputChunk",
+    "Park",
+    "Parked",
+    "ParsedDelivery",
+    "Permission",
+    "Plan",
+    "PlanRequest",
+    "PlannedAction",
+    "Planner",
+    "Probe",
+    "Proposal",
+    "RetryPolicy",
+    "Rule",
+    "Script",
+    "ScriptValidator",
+    "Secret",
+    "SecretField",
+    "Section",
+    "Services",
+    "Severity",
+    "Shell",
+    "SignedClearance",
+    "StartOutcome",
+    "StartReceipt",
+    "StepContext",
+    "StepOutcome",
+    "StepResult",
+    "StepType",
+    "StopResult",
+    "Target",
+    "TargetNotReady",
+    "TenantId",
+    "Ticket",
+    "TicketBook",
+    "TicketDraft",
+    "TicketNote",
+    "TicketRef",
+    "TicketState",
+    "TooLarge",
+    "Unauthenticated",
+    "Unavailable",
+    "Unexpected",
+    "UnknownTicket",
+    "UnparsableDelivery",
+    "Verdict",
+    "Verification",
+    "Verifier",
+    "clean",
+    "completed",
+    "fingerprint",
+    "open_clearance",
+    "retrying",
+]
