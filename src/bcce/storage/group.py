@@ -1,0 +1,113 @@
+"""How the appends of one commit are executed: few statements with many rows each, and a bad one found without harming the rest."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from sqlalchemy import Connection, Executable, Table, select, tuple_
+
+from bcce.storage.doors import Append, Fence
+from bcce.storage.errors import StaleEpoch, ValueRefused
+from bcce.storage.faults import caused, is_isolatable
+
+#: How many fences are checked by one query; keeps the query's text and its parameters below every database's limits.
+_FENCES_PER_QUERY = 500
+
+
+def apply_appends(conn: Connection, appends: Sequence[Append], fence_table: Table, *, isolate: bool) -> list[Exception | None]:
+    """Execute `appends` in the present transaction; for each, why it was left out, or None.
+
+    Refused fences only ever leave out their own append. Any other error is raised unless `isolate`: then the appends run under
+    savepoints and the bad ones are found by halving. So the usual case pays for no savepoint; the caller repeats the transaction when
+    it must.
+
+    Raises:
+        Exception: the driver's error, when it is not the fault of single rows or `isolate` is False.
+    """
+    refused = _refused_fences(conn, appends, fence_table)
+    outcomes: list[Exception | None] = [None] * len(appends)
+    live = []
+    for index, op in enumerate(appends):
+        stale = next((fence for fence in op.fences if fence in refused), None) if refused else None
+        if stale is None:
+            live.append(index)
+        else:
+            outcomes[index] = StaleEpoch(details={"runId": stale.run_id, "epoch": stale.epoch})
+    if isolate:
+        _isolate(conn, appends, live, outcomes)
+    else:
+        _execute(conn, [appends[index] for index in live])
+    return outcomes
+
+
+def _isolate(conn: Connection, appends: Sequence[Append], indexes: Sequence[int], outcomes: list[Exception | None]) -> None:
+    if not indexes:
+        return
+    try:
+        with conn.begin_nested():
+            _execute(conn, [appends[index] for index in indexes])
+    except Exception as error:
+        if not is_isolatable(error):
+            raise
+        if len(indexes) == 1:
+            outcomes[indexes[0]] = caused(error)
+            return
+        middle = len(indexes) // 2
+        _isolate(conn, appends, indexes[:middle], outcomes)
+        _isolate(conn, appends, indexes[middle:], outcomes)
+
+
+def _execute(conn: Connection, appends: Sequence[Append]) -> None:
+    try:
+        for statement, rows in gather(appends):
+            if rows[0]:
+                conn.execute(statement, rows)
+            else:
+                for _ in rows:
+                    conn.execute(statement)
+    except OverflowError as error:
+        # sqlite3 raises this one as it is, not as an error of its own.
+        raise ValueRefused("a number is larger than the database can store") from error
+
+
+def gather(appends: Sequence[Append]) -> list[tuple[Executable, list[Mapping[str, object]]]]:
+    """The items of `appends` as statements with all their rows, to be executed one after the other.
+
+    The order of the items inside each append is kept: an item joins an earlier batch only if that stands at or behind the batch of the
+    item before it. Rows of one batch have the same keys, which is what `executemany` needs.
+    """
+    batches: list[tuple[Executable, list[Mapping[str, object]]]] = []
+    places: dict[tuple[int, tuple[str, ...]], list[int]] = {}
+    for op in appends:
+        earliest = 0
+        for statement, row in op.items:
+            known = places.setdefault((id(statement), tuple(row)), [])
+            place = next((place for place in known if place >= earliest), None)
+            if place is None:
+                place = len(batches)
+                batches.append((statement, []))
+                known.append(place)
+            batches[place][1].append(row)
+            earliest = place
+    return batches
+
+
+def _refused_fences(conn: Connection, appends: Sequence[Append], fence_table: Table) -> set[Fence]:
+    """The fences that do not hold; those that do are share-locked until the commit, in the order of ids so that groups do not deadlock."""
+    wanted = {fence for op in appends for fence in op.fences}
+    if not wanted:
+        return wanted
+    held: set[Fence] = set()
+    identity, epoch = fence_table.c.id, fence_table.c.epoch
+    query = select(identity, epoch).order_by(identity).with_for_update(read=True)
+    for fences in _chunks(sorted(wanted, key=lambda fence: (fence.run_id, fence.epoch))):
+        if conn.dialect.name == "sqlite":
+            # One writer, so there is nothing to lock, and no index serves SQLite's comparison of row values.
+            chosen = query.where(identity.in_({fence.run_id for fence in fences}))
+        else:
+            chosen = query.where(tuple_(identity, epoch).in_([(fence.run_id, fence.epoch) for fence in fences]))
+        held.update(Fence(row[0], row[1]) for row in conn.execute(chosen))
+    return wanted - held
+
+
+def _chunks(fences: Sequence[Fence]) -> Iterator[Sequence[Fence]]:
+    for start in range(0, len(fences), _FENCES_PER_QUERY):
+        yield fences[start : start + _FENCES_PER_QUERY]
