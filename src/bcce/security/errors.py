@@ -1,0 +1,27 @@
+"""What can go wrong with keys and tokens."""
+
+from bcce.kit.errors import BcceError, Conflict, NotFound
+
+
+class UnsafeKeyFile(BcceError):
+    """A key file can be read by others."""
+
+    code = "unsafe-key-file"
+
+
+class BrokenCiphertext(BcceError):
+    """An encrypted value was changed, or its key is not here."""
+
+    code = "broken-ciphertext"
+
+
+class UnknownToken(NotFound):
+    """There is no such token."""
+
+    code = "unknown-token"
+
+
+class LastAdminToken(Conflict):
+    """Without this token nobody could administer BCCE any more."""
+
+    code = "last-admin-token"
