@@ -1,0 +1,1 @@
+"""The built-in alert providers, one monitor per module."""
