@@ -1,0 +1,78 @@
+"""Parsing with limits: a hostile text costs a bounded time and is never half understood."""
+
+import re
+from functools import lru_cache
+
+import tree_sitter_bash
+from tree_sitter import Language, Parser, Tree
+
+MAX_BYTES = 64 * 1024
+#: The grammar's error recovery is quadratic in these; no honest script comes near.
+_MOST = {"|": 1000, "`": 200, "(": 2000, "{": 2000, "<<": 200, "$": 8000}
+#: How often the text may be read in all.
+_READS_PER_BYTE = 4
+_READS = 20_000
+#: Bytes of text whose worst case is bounded enough by its length.
+_SHORT = 2048
+_WIDE = re.compile(r"[^\x00-\x7f]")
+_STAND_IN = re.compile("\x02([0-9a-f]{2,6})\x03")
+_LANGUAGE = Language(tree_sitter_bash.language())
+#: A backslash at the end of a line in the middle of a word joins what the grammar reads as two words.
+_JOINED = re.compile(r"[^\s\\]\\\r?\n[^\s]")
+
+
+class TooHard(Exception):
+    """The text is over a limit; the message says which."""
+
+
+@lru_cache(maxsize=4)
+def parse(text: str) -> Tree:
+    """The parse tree of `text`.
+
+    Raises:
+        TooHard: it is too large or takes too long.
+    """
+    if len(text.encode("utf-8", "replace")) > MAX_BYTES:
+        raise TooHard(f"it is larger than {MAX_BYTES} bytes")
+    if "\x02" in text or "\x03" in text:
+        raise TooHard("it holds control characters")
+    for mark, most in _MOST.items():
+        if text.count(mark) > most:
+            raise TooHard(f"it has more than {most} {mark!r}")
+    data = stand_ins(text).encode("ascii")
+    if len(data) <= _SHORT:
+        return Parser(_LANGUAGE).parse(data)
+    # Read byte by byte: the binding keeps longer pieces in memory for good. Honest text is read about once; recovery from errors goes
+    # back again and again, so its end is told early. Reads are counted and not timed: the same text always gets the same answer.
+    left = _READS_PER_BYTE * len(data) + _READS
+
+    def read(offset: int, _point: object) -> bytes:
+        nonlocal left
+        left -= 1
+        return data[offset : offset + 1] if left > 0 else b""
+
+    Parser(_LANGUAGE).parse(read)
+    if left <= 0:
+        raise TooHard("it takes too long to parse")
+    # Once more from memory, now that the work is known to be bounded: the text of a node of a tree that was read through a function is
+    # fetched through that function again, byte by byte.
+    return Parser(_LANGUAGE).parse(data)
+
+
+def stand_ins(text: str) -> str:
+    """The text with every character outside ASCII written as its number between two control characters.
+
+    The grammar's scanner asks the C library about each character's class, which reads beyond its tables for those outside the Basic
+    Multilingual Plane. To bash they are all the same: parts of words, and of no name.
+    """
+    return text if text.isascii() else _WIDE.sub(lambda found: f"\x02{ord(found[0]):x}\x03", text)
+
+
+def original(text: str) -> str:
+    """What `stand_ins` was given."""
+    return text if "\x02" not in text else _STAND_IN.sub(lambda found: chr(int(found[1], 16)), text)
+
+
+def has_joined_words(text: str) -> bool:
+    """A word goes on over the end of a line."""
+    return _JOINED.search(text) is not None

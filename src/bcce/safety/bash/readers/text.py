@@ -1,0 +1,184 @@
+"""Tools with a language of their own for text and files: find, sed, awk, and archives."""
+
+import re
+
+from bcce.safety.bash.readers.files import secret_in
+from bcce.safety.bash.values import ANY, OUT
+from bcce.safety.bash.view import Call
+
+_MOST_TEXT = 4000
+_FIND_DENIED = frozenset({"-delete", "-fprint", "-fprintf", "-fls", "-fprint0"})
+
+
+_SED_SUBSTITUTES = re.compile(r"s(.)(?:\\.|(?!\1).)*\1(?:\\.|(?!\1).)*\1([a-zA-Z0-9]*)", re.DOTALL)
+
+
+_AWK_RUNS = re.compile(
+    r"\|\s*&?\s*(getline|\"|\$|\(|[A-Za-z_])|\bgetline\b\s*[A-Za-z_]*\s*<|print[^;}\n]*>|@(load|include)"
+    r"|\bARGV\b|-i\s+inplace|/inet/|\bfflush\s*\(\s*\"|\bclose\s*\(\s*\""
+)
+#: Looked for in the whole program, strings and patterns included: a quote in a pattern can hide where they end.
+_AWK_NEVER = re.compile(r"\bsystem\s*\(|@\s*\w+\s*\(|\bgetline\b[^;}\n|]*<")
+
+
+def find(call: Call) -> str | None:
+    """find without actions that write; what it runs is judged on its own."""
+    for value in call.args:
+        if value in _FIND_DENIED:
+            return f"find {value} writes or deletes"
+        if value == ANY:
+            return "find could be given an action"
+    if any(value in ("-ok", "-okdir") for value in call.args):
+        return "find asks before it runs something"
+    return None
+
+
+def sed(call: Call) -> str | None:
+    """sed that prints: no editing in place, no writing, no running."""
+    if call.has("-i", "--in-place") or any(re.match(r"-[nErsuz]*i", value) for value in call.args):
+        return "sed -i changes files"
+    if call.has("-l", "--line-length"):
+        return "this option of sed takes a word that could be taken for its script"
+    if call.has("-f", "--file"):
+        return "sed reads its script from a file"
+    scripts, files = _scripts(
+        call,
+        ("-e", "--expression"),
+        (
+            "-E",
+            "-r",
+            "-n",
+            "-s",
+            "-u",
+            "-z",
+            "--quiet",
+            "--silent",
+            "--regexp-extended",
+            "--separate",
+            "--unbuffered",
+            "--null-data",
+            "--posix",
+            "--debug",
+            "--sandbox",
+        ),
+    )
+    if not scripts or any(value.startswith("-") for value in files if value != "-"):
+        return "sed's script is not known"
+    for script in scripts:
+        if len(script) > _MOST_TEXT:
+            return "sed's script is too long to be judged"
+        if OUT in script or ANY in script:
+            text = script.replace(ANY, "x")
+            if ANY in script or not re.match(r"\d|s(.)|/|\\?\$|\^", text):
+                return "sed's script is not known"
+        rest = _SED_SUBSTITUTES.sub(lambda match: "\0" if set(match[2]) & set("ewWE") else "", script)
+        rest = re.sub(r"(?<!\\)/(\\.|[^/])*/", "1", rest)
+        if "\0" in rest or re.search(r"(^|[;{}\n!]|[0-9$,+~IM])\s*[eEwWrR]|(^|[;,{}\n])\s*\\[^\s]", rest):
+            return "sed's script may write a file, read another one or run a command"
+    return secret_in(call, files)
+
+
+def _scripts(call: Call, valued: tuple[str, ...], flags: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """The scripts and the files of sed's arguments."""
+    scripts: list[str] = []
+    rest: list[str] = []
+    args = list(call.args)
+    while args:
+        value = args.pop(0)
+        if value in valued and args:
+            scripts.append(args.pop(0))
+        elif value.startswith("--expression="):
+            scripts.append(value.partition("=")[2])
+        elif re.fullmatch(r"-[nErsuz]+e", value) and args:
+            scripts.append(args.pop(0))
+        elif value in flags or re.fullmatch(r"-[nErsuz]+|-l\d*", value):
+            continue
+        elif value == "--":
+            rest.extend(args)
+            break
+        else:
+            rest.append(value)
+    if not scripts and rest:
+        scripts.append(rest.pop(0))
+    return scripts, rest
+
+
+def awk(call: Call) -> str | None:
+    """awk that prints: no system(), no pipes, no files written or read by the program."""
+    args, program, files, index = list(call.args), None, [], 0
+    while index < len(args):
+        value = args[index]
+        if program is None and value in ("-F", "-v", "--field-separator", "--assign"):
+            index += 2
+            continue
+        if program is None and (value.startswith(("-F", "-v")) or value in ("--", "--posix", "--re-interval", "-P")):
+            index += 1
+            continue
+        if program is None and value.startswith("-") and value != "-":
+            return f"awk {value} is not known to read only"
+        if program is None:
+            program = value
+        elif not re.match(r"[A-Za-z_]\w*=", value):
+            files.append(value)
+        index += 1
+    if program is None:
+        return "awk's program is not known"
+    if len(program) > _MOST_TEXT:
+        return "awk's program is too long to be judged"
+    stripped = re.sub(r'"(\\.|[^"\\])*"', '""', program)
+    if (
+        ANY in program
+        or _AWK_NEVER.search(program)
+        or _AWK_RUNS.search(stripped)
+        or re.search(r"\|\s*\"|\"\s*\|\s*getline|system", re.sub(r"\|\|", "", stripped))
+    ):
+        return "awk's program may run a command or write a file"
+    if OUT in stripped:
+        return "awk's program is put together while running"
+    return secret_in(call, files)
+
+
+def tar(call: Call) -> str | None:
+    """tar that only lists."""
+    first = call.args[0] if call.args else ""
+    lists = re.fullmatch(r"-?[tvzjJaf]*t[tvzjJaf]*", first) or call.has("--list")
+    runs = call.has(
+        "-I",
+        "--use-compress-program",
+        "--to-command",
+        "--checkpoint-action",
+        "--rsh-command",
+        "-F",
+        "--info-script",
+        "--new-volume-script",
+        "--delete",
+        "--index-file",
+        "--volno-file",
+        "-g",
+        "--listed-incremental",
+    )
+    if lists and not runs:
+        return None
+    shows = re.fullmatch(r"-?[vzjJf]*x[vzjJf]*O[vzjJf]*|-?[vzjJf]*O[vzjJf]*x[vzjJf]*", first) or (
+        call.has("-x") and call.has("--to-stdout", "-O")
+    )
+    compares = re.fullmatch(r"-?[vzjJf]*d[vzjJf]*", first) or call.has("--diff", "--compare")
+    return None if (shows or compares) and not runs else "tar writes files"
+
+
+def unzip(call: Call) -> str | None:
+    """unzip that lists, tests or prints."""
+    return (
+        None
+        if any(re.fullmatch(r"-q*[lvtzpZ][lvtzpqZ1]*", value) for value in call.args) and not call.has("-d", "-o")
+        else "unzip writes files"
+    )
+
+
+def compressor(call: Call) -> str | None:
+    """gzip, xz, bzip2, zstd and lz4 that list, test or print."""
+    if call.has("-o", "--output-dir-flat") or any(re.match(r"-o|--output", value) for value in call.args):
+        return "the output goes to a file"
+    reads = any(re.fullmatch(r"-[dkvqf]*[ltc][dkvqltcf]*|--(list|test|stdout|to-stdout)", value) for value in call.args)
+    piped = not [value for value in call.operands if value != "-"]
+    return secret_in(call, call.operands) if reads or piped else f"{call.name} replaces files"

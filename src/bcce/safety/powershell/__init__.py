@@ -1,0 +1,1 @@
+"""PowerShell as data: parsed, resolved and looked at, never run."""

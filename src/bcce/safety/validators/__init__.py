@@ -1,0 +1,1 @@
+"""Validators that come with BCCE, one per shell."""

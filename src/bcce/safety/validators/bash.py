@@ -1,0 +1,299 @@
+"""Judges bash and POSIX sh: the verdict is the strictest over every command of the parse tree."""
+
+import re
+from collections.abc import Collection, Iterator
+from itertools import islice
+
+from bcce.kit.findings import Effects, Finding, Rule, Severity, Verdict, worst
+from bcce.kit.text import has_hidden
+from bcce.plugins import Services
+from bcce.safety.bash.effects import effects_of, writes
+from bcce.safety.bash.environment import Environment
+from bcce.safety.bash.opinion import disagreement
+from bcce.safety.bash.parse import MAX_BYTES, original, stand_ins
+from bcce.safety.bash.paths import is_secret
+from bcce.safety.bash.printed import Printer
+from bcce.safety.bash.reader import read_script
+from bcce.safety.bash.readers import is_harmful_name, why_not_reader
+from bcce.safety.bash.script import Command, Redirect, Script
+from bcce.safety.bash.unwrap import make_view
+from bcce.safety.bash.values import ANY, OUT, STAR, has_private, holes
+from bcce.safety.bash.view import View
+from bcce.safety.bash.wrappers import SHELLS
+from bcce.safety.model import Judgement
+from bcce.safety.report import finding, judge_version, rule
+from bcce.safety.rules.bash import BashRule, all_rules
+
+MAX_EMBEDDED = 5
+_MAX_FINDINGS = 200
+_REDEFINERS = frozenset({"alias", "hash", "enable"})
+#: Source: bash(1), Parameter Expansion: the operator P runs what it finds.
+_PROMPT = re.compile(r"\$\{[^}]*@P\}")
+#: Wrappers that only bound, time or repeat what they run.
+_PLAIN_WRAPPERS = frozenset({"timeout", "env", "sudo", "time", "command", "nohup", "bash", "sh", "stdbuf"})
+_ODD = (
+    (re.compile(r"\$\{(?:LD_|BASH_|DYLD_|PERL|PYTHON|GIT_)\w{0,40}:?="), "what other commands do is changed"),
+    (re.compile(r"\bhead\b[^|;\n]{0,80}-c ?\d{1,9}[GTPEZY]"), "more is read than fits into memory"),
+    (re.compile(r"(?<!\$)\({3,}"), "parentheses that can be read in two ways"),
+    (re.compile(r"\bPATH=[^\s;&|]{0,200}\$\{PATH[^}]|\$\{PATH:?="), "the folders of the commands are changed"),
+)
+_ENDLESS = re.compile(r"\b(?:while\s{1,9}(?:true|:|\(\(\s{0,9}1\s{0,9}\)\)|\[\s1\s\])|until\s{1,9}false)\s{0,9}[;\n]\s{0,9}do\b")
+_ENDS = re.compile(r"\b(?:break|sleep|read|exit|return|wait|inotifywait)\b")
+_HIDES_A_COMMAND = re.compile(r"\[[^\]]*(\$\(|`)")
+#: A value to be put into the text before it runs. Format strings of Go (`{{.Names}}`, `{{json .}}`) are read by the command itself.
+_TEMPLATE = re.compile(
+    r"\{\{-?\s{0,9}(?!(json|range|end|if|else|with|printf|println|index|len|eq|ne|and|or|not|upper|lower|join|split|slice|title|define|"
+    r"block"
+    r"|template|call)\b)[A-Za-z_]\w{0,99}(\.\w{1,99}|\[[^\[\]{}]{0,99}\]){0,9}\s{0,9}(\|[^{}]{0,200})?-?\}\}"
+)
+
+
+def _rule(name: str, title: str, verdict: Verdict, severity: Severity, why: str, instead: str) -> Rule:
+    return rule(f"bash.{name}", title, verdict, severity, why, instead)
+
+
+_ASK = Verdict.APPROVE
+UNKNOWN = _rule(
+    "unknown-command",
+    "What this command does is not known to be harmless",
+    _ASK,
+    Severity.LOW,
+    "it is not proven to read only",
+    "a person decides",
+)
+DYNAMIC = _rule(
+    "computed-command", "The command is computed", _ASK, Severity.MEDIUM, "the text does not say what runs", "write the command out"
+)
+WRITES = _rule("writes-file", "A file is written", _ASK, Severity.LOW, "writing changes the machine", "a person decides")
+SECRET = _rule(
+    "reads-secret",
+    "A place where secrets are kept is read",
+    _ASK,
+    Severity.HIGH,
+    "what it holds ends up in logs and tickets",
+    "look at its owner and mode instead",
+)
+NOT_UNDERSTOOD = _rule(
+    "not-understood",
+    "A part of the script is not understood",
+    _ASK,
+    Severity.MEDIUM,
+    "what is not understood cannot be judged",
+    "write it more simply",
+)
+DISAGREEMENT = _rule(
+    "parse-disagreement",
+    "Two parsers read the script differently",
+    _ASK,
+    Severity.MEDIUM,
+    "what one of them misses could be what runs",
+    "write it more simply",
+)
+HIDDEN = _rule(
+    "hidden-characters",
+    "The script holds characters that cannot be seen or look like others",
+    _ASK,
+    Severity.HIGH,
+    "what is read may not be what runs",
+    "remove them",
+)
+TOO_LARGE = _rule("too-large", "The script is too large to be judged", _ASK, Severity.MEDIUM, f"the limit is {MAX_BYTES} bytes", "split it")
+REDEFINED = _rule(
+    "redefines-commands",
+    "The script changes what commands mean",
+    _ASK,
+    Severity.MEDIUM,
+    "no name can be trusted afterwards",
+    "use other names",
+)
+TEMPLATE = _rule(
+    "template",
+    "The script holds a template",
+    Verdict.BLOCK,
+    Severity.HIGH,
+    "a value put into the text would become code",
+    'take it as a parameter: "$NAME"',
+)
+FORK_BOMB = _rule(
+    "fork-bomb", "The script multiplies itself without end", Verdict.BLOCK, Severity.CRITICAL, "the machine stops answering", "remove it"
+)
+
+BUILT_IN = (UNKNOWN, DYNAMIC, WRITES, SECRET, NOT_UNDERSTOOD, DISAGREEMENT, HIDDEN, TOO_LARGE, REDEFINED, TEMPLATE, FORK_BOMB)
+
+
+class BashValidator:
+    """A ScriptValidator for bash."""
+
+    name = "bash"
+
+    def __init__(self, rules: tuple[BashRule, ...] | None = None, *, second_opinion: bool = True) -> None:
+        self._rules = all_rules() if rules is None else rules
+        self._second_opinion = second_opinion
+        self.version = judge_version(self.name, 2)
+
+    @classmethod
+    def build(cls, services: Services) -> "BashValidator":
+        """A validator with every rule."""
+        return cls()
+
+    def judge(self, text: str, *, parameters: Collection[str] = ()) -> Judgement:
+        """The judgement; never raises."""
+        text = text.replace("\r\n", "\n")
+        findings, effects = self._judge(text, frozenset(parameters), 0)
+        if self._second_opinion and not findings:
+            found = disagreement(text)
+            if found is not None:
+                findings = [finding(DISAGREEMENT, message=found)]
+        unique = list({(item.rule_id, item.line, item.column, item.message): item for item in findings}.values())
+        unique.sort(key=lambda item: (-item.verdict.rank, item.line or 0, item.column or 0, item.rule_id))
+        unique = unique[:_MAX_FINDINGS]
+        if not text.isascii():
+            lines = stand_ins(text).split("\n")
+            unique = [_with_columns(item, lines) for item in unique]
+        return Judgement(
+            verdict=worst(item.verdict for item in unique),
+            findings=tuple(unique),
+            effects=effects,
+            validator_version=self.version,
+            shell=self.name,
+        )
+
+    def _judge(self, text: str, parameters: frozenset[str], depth: int) -> tuple[list[Finding], Effects]:
+        if len(text.encode("utf-8", "replace")) > MAX_BYTES:
+            return [finding(TOO_LARGE)], Effects(unknown=frozenset({"everything"}))
+        script = read_script(text)
+        seen = look(script, parameters)
+        findings = [
+            *_about_text(text, is_outer=depth == 0),
+            *(finding(NOT_UNDERSTOOD, line=item.line, column=item.column, text=item.text, message=item.what) for item in script.problems),
+            *(_at(item.rule, place.at, place.message) for item in self._rules for place in item.find(seen)),
+            *_about_calls(seen),
+            *_about_variables(seen),
+        ]
+        effects = effects_of(seen)
+        for embedded in seen.embedded:
+            command = embedded.call.command
+            if depth >= MAX_EMBEDDED:
+                findings.append(_at(NOT_UNDERSTOOD, command, "scripts within scripts are nested too deeply"))
+                continue
+            if not embedded.text.strip() or holes(embedded.text) & {ANY, OUT, STAR}:
+                findings.append(_at(DYNAMIC, command, "a part of the script that runs here is computed"))
+            if not embedded.call.is_clear:
+                findings.append(_at(UNKNOWN, command, "a script runs somewhere else, or as somebody else"))
+            more, inner_effects = self._judge(embedded.text, parameters, depth + 1)
+            findings += [_moved(item, command) for item in more]
+            effects = effects.merge(inner_effects)
+        if script.problems:
+            effects = effects.merge(Effects(unknown=frozenset({"parts that are not understood"})))
+        return findings, effects
+
+
+def look(script: Script, parameters: Collection[str]) -> View:
+    """The script as rules see it."""
+    printer = Printer(script)
+    environment = Environment(script, parameters, printer)
+    printer.environment = environment
+    return make_view(script, environment, parameters)
+
+
+def _about_text(text: str, *, is_outer: bool) -> Iterator[Finding]:
+    if is_outer and ("\ufffd" in text or has_hidden(text) or has_private(text) or "\r" in text or "\0" in text):
+        yield finding(HIDDEN)
+    match = _TEMPLATE.search(text)
+    if match:
+        yield finding(TEMPLATE, line=text[: match.start()].count("\n") + 1, column=1, text=match[0])
+    match = _PROMPT.search(text)
+    if match:
+        line = text[: match.start()].count("\n") + 1
+        yield finding(NOT_UNDERSTOOD, line=line, column=1, text=match[0], message="the value of a variable is expanded like a prompt")
+    for match in islice(_ENDLESS.finditer(text), 20):
+        body = text[match.end() : text.find("done", match.end())]
+        if not _ENDS.search(body):
+            line = text[: match.start()].count("\n") + 1
+            yield finding(UNKNOWN, line=line, column=1, text=match[0], message="the loop never ends")
+    for pattern, what in _ODD:
+        match = pattern.search(text)
+        if match:
+            line = text[: match.start()].count("\n") + 1
+            yield finding(NOT_UNDERSTOOD, line=line, column=1, text=match[0], message=what)
+
+
+def _about_calls(seen: View) -> Iterator[Finding]:
+    functions = seen.script.functions
+    for call in seen.calls:
+        if not call.args and not call.command.argv and call.name is None:
+            continue  # only assignments or redirects, which are judged on their own
+        if call.is_opaque and why_not_reader(call) is not None:
+            yield _at(NOT_UNDERSTOOD, call.command, f"what {call.name} runs here is not understood")
+        elif call.name is None:
+            yield _at(DYNAMIC, call.command, None)
+        elif call.name in _REDEFINERS and why_not_reader(call) is not None:
+            yield _at(REDEFINED, call.command, None)
+        elif call.name in SHELLS and set(call.chain) - _PLAIN_WRAPPERS:
+            yield _at(UNKNOWN, call.command, f"a shell runs inside {call.chain[-1]}, which no look at the machine needs")
+        elif call.is_wrapper:
+            if not call.is_clear or any(is_harmful_name(name, value) for name, value in call.settings):
+                yield _at(UNKNOWN, call.command, f"{call.name} is not proven to read only")
+            continue  # what it runs is judged instead of it
+        else:
+            reason = why_not_reader(call, functions)
+            if call.name in functions and call.command.function == call.name:
+                reason = "the function calls itself"
+            if reason is None and not call.is_clear:
+                reason = f"it runs inside {call.chain[-1]}, somewhere else or as somebody else"
+            if reason is not None:
+                yield _at(SECRET if "secrets are kept" in reason else UNKNOWN, call.command, reason)
+    for redirect in seen.redirects():
+        if writes(seen, redirect):
+            yield _at(WRITES, redirect, None)
+        elif redirect.operator in ("<", "<>") and any(is_secret(target) for target in seen.targets(redirect)):
+            yield _at(SECRET, redirect, None)
+
+
+def _about_variables(seen: View) -> Iterator[Finding]:
+    script = seen.script
+    first = script.commands[0] if script.commands else None
+    for name in script.assigned:
+        values = seen.environment.values(name)
+        is_given = any(place.kind not in ("set", "append") for place in script.assigned[name])
+        if any(is_harmful_name(name, None if is_given else value) for value in values):
+            yield _at(REDEFINED, first, f"{name} changes what other commands do")
+        if any(_HIDES_A_COMMAND.search(value) for value in values):
+            yield _at(NOT_UNDERSTOOD, first, f"the value of {name} would run a command in arithmetic")
+    for name, body in script.functions.items():
+        itself = [command for command in body if command.argv and command.argv[0].raw == name]
+        if len(itself) > 1 and any(other in command.inputs for command in itself for other in itself):
+            yield _at(FORK_BOMB, itself[0], None)
+        if name in ("command_not_found_handle", "PROMPT_COMMAND"):
+            yield _at(REDEFINED, first, f"{name} runs without being called")
+    for name in script.computed & seen.parameters:
+        yield _at(NOT_UNDERSTOOD, first, f"arithmetic would run a command that {name} holds")
+
+
+def _at(rule: Rule, place: Command | Redirect | None, message: str | None) -> Finding:
+    if place is None:
+        return finding(rule, message=message)
+    if isinstance(place, Redirect):
+        text = f"{place.operator} {place.target.raw if place.target else ''}".strip()
+        return finding(rule, line=place.line, column=place.column, text=text, message=message)
+    base = finding(rule, line=place.line, column=place.column, text=place.raw, message=message)
+    return Finding(
+        **{name: getattr(base, name) for name in Finding.__slots__} | {"end_line": place.end_line, "end_column": place.end_column}
+    )
+
+
+def _with_columns(item: Finding, lines: list[str]) -> Finding:
+    """The finding with columns that count characters of the script, and not of the text that the parser read."""
+
+    def column(line: int | None, at: int | None) -> int | None:
+        return None if line is None or at is None else len(original(lines[min(line, len(lines)) - 1][: at - 1])) + 1
+
+    place = {"column": column(item.line, item.column), "end_column": column(item.end_line, item.end_column)}
+    return Finding(**{name: getattr(item, name) for name in Finding.__slots__} | place)
+
+
+def _moved(finding: Finding, command: Command) -> Finding:
+    """A finding inside embedded text, shown at the command that runs it."""
+    values = {name: getattr(finding, name) for name in Finding.__slots__}
+    place = {"line": command.line, "column": command.column, "end_line": command.end_line, "end_column": command.end_column}
+    return Finding(**values | place)

@@ -1,0 +1,269 @@
+"""Judges PowerShell: the verdict is the strictest over every command, method and assignment of the parse tree."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Collection, Iterator
+from itertools import islice
+
+from bcce.kit.findings import Effects, Finding, Rule, Severity, Verdict, worst
+from bcce.kit.text import has_hidden
+from bcce.plugins import Services
+from bcce.safety.bash.values import has_private
+from bcce.safety.model import Judgement
+from bcce.safety.powershell.effects import effects_of
+from bcce.safety.powershell.embedded import embedded_scripts
+from bcce.safety.powershell.grammar import Parser
+from bcce.safety.powershell.members import why_not_assigned, why_not_method, why_not_type
+from bcce.safety.powershell.nodes import Assign, Node, Variable
+from bcce.safety.powershell.opinion import disagreement
+from bcce.safety.powershell.prepare import prepare
+from bcce.safety.powershell.readers import why_not
+from bcce.safety.powershell.secrets import is_secret_place
+from bcce.safety.powershell.tables import is_cmdlet
+from bcce.safety.powershell.view import View, make_view
+from bcce.safety.report import finding, judge_version, rule
+from bcce.safety.rules.powershell import PowerShellRule, all_rules
+
+MAX_BYTES = 64 * 1024
+MAX_EMBEDDED = 5
+_MAX_FINDINGS = 200
+_ASK = Verdict.APPROVE
+_SECRET_NAME = re.compile(r"(?i)env:\w*(?:password|passwd|secret|token|api_?key|access_?key|credential|connectionstring)")
+_ENDLESS = re.compile(r"(?i)\b(?:while\s*\(\s*(?:\$true|1)\s*\)|for\s*\(\s*;\s*;\s*\)|until\s*\(\s*(?:\$false|0)\s*\))")
+_ENDS = re.compile(r"(?i)\b(?:break|return|exit|throw|sleep|wait-\w+)\b")
+_REQUIRES = re.compile(r"(?im)^[ \t]*#requires[ \t]+-(?!version|runasadministrator|psedition).*")
+_TEMPLATE = re.compile(r"\{\{-?\s{0,9}[A-Za-z_][\w.]{0,99}(?:\s{0,9}\|[^{}]{0,200})?\s{0,9}-?\}\}")
+
+
+def _rule(name: str, title: str, verdict: Verdict, severity: Severity, why: str, instead: str) -> Rule:
+    return rule(f"powershell.{name}", title, verdict, severity, why, instead)
+
+
+UNKNOWN = _rule(
+    "unknown-command",
+    "What this command does is not known to be harmless",
+    _ASK,
+    Severity.LOW,
+    "it is not proven to read only",
+    "a person decides",
+)
+DYNAMIC = _rule(
+    "computed-command", "The command is computed", _ASK, Severity.MEDIUM, "the text does not say what runs", "write the command out"
+)
+METHOD = _rule(
+    "unknown-method",
+    "What this method does is not known to be harmless",
+    _ASK,
+    Severity.LOW,
+    "it is not proven to read only",
+    "a person decides",
+)
+ASSIGNS = _rule(
+    "sets-something",
+    "Something other than a variable of the script is set",
+    _ASK,
+    Severity.MEDIUM,
+    "it changes the machine or what later commands do",
+    "a person decides",
+)
+WRITES = _rule("writes-file", "A file is written", _ASK, Severity.LOW, "writing changes the machine", "a person decides")
+SECRET = _rule(
+    "reads-secret",
+    "A place where secrets are kept is read",
+    _ASK,
+    Severity.HIGH,
+    "what it holds ends up in logs and tickets",
+    "look at its owner and rights instead",
+)
+NOT_UNDERSTOOD = _rule(
+    "not-understood",
+    "A part of the script is not understood",
+    _ASK,
+    Severity.MEDIUM,
+    "what is not understood cannot be judged",
+    "write it more simply",
+)
+DISAGREEMENT = _rule(
+    "parse-disagreement",
+    "Two parsers read the script differently",
+    _ASK,
+    Severity.MEDIUM,
+    "what one of them misses could be what runs",
+    "write it more simply",
+)
+HIDDEN = _rule(
+    "hidden-characters",
+    "The script holds characters that cannot be seen or look like others",
+    _ASK,
+    Severity.HIGH,
+    "what is read may not be what runs",
+    "remove them",
+)
+TOO_LARGE = _rule("too-large", "The script is too large to be judged", _ASK, Severity.MEDIUM, f"the limit is {MAX_BYTES} bytes", "split it")
+REDEFINED = _rule(
+    "redefines-commands",
+    "The script changes what commands mean",
+    _ASK,
+    Severity.MEDIUM,
+    "no name can be trusted afterwards",
+    "use other names",
+)
+TEMPLATE = _rule(
+    "template",
+    "The script holds a template",
+    Verdict.BLOCK,
+    Severity.HIGH,
+    "a value put into the text would become code",
+    "take it as a parameter: $env:NAME",
+)
+
+BUILT_IN = (UNKNOWN, DYNAMIC, METHOD, ASSIGNS, WRITES, SECRET, NOT_UNDERSTOOD, DISAGREEMENT, HIDDEN, TOO_LARGE, REDEFINED, TEMPLATE)
+
+
+class PowerShellValidator:
+    """A ScriptValidator for Windows PowerShell 5.1 and PowerShell 7."""
+
+    name = "powershell"
+
+    def __init__(self, rules: tuple[PowerShellRule, ...] | None = None, *, second_opinion: bool = True) -> None:
+        self._rules = all_rules() if rules is None else rules
+        self._second_opinion = second_opinion
+        self.version = judge_version(self.name, 1)
+
+    @classmethod
+    def build(cls, services: Services) -> "PowerShellValidator":
+        """A validator with every rule."""
+        return cls()
+
+    def judge(self, text: str, *, parameters: Collection[str] = ()) -> Judgement:
+        """The judgement; never raises. `parameters` come as environment variables, which are never constant."""
+        findings, effects = self._judge(text, 0)
+        if self._second_opinion and not findings:
+            found = disagreement(prepare(text))
+            if found is not None:
+                findings = [finding(DISAGREEMENT, message=found)]
+        unique = list({(item.rule_id, item.line, item.column, item.message): item for item in findings}.values())
+        unique.sort(key=lambda item: (-item.verdict.rank, item.line or 0, item.column or 0, item.rule_id))
+        return Judgement(
+            verdict=worst(item.verdict for item in unique),
+            findings=tuple(unique[:_MAX_FINDINGS]),
+            effects=effects,
+            validator_version=self.version,
+            shell=self.name,
+        )
+
+    def _judge(self, text: str, depth: int) -> tuple[list[Finding], Effects]:
+        if len(text.encode("utf-8", "replace")) > MAX_BYTES:
+            return [finding(TOO_LARGE)], Effects(unknown=frozenset({"everything"}))
+        findings: list[Finding] = []
+        prepared = prepare(text)
+        if depth == 0 and ("\ufffd" in text or has_hidden(text) or has_private(text) or prepared != text or "\0" in text):
+            findings.append(finding(HIDDEN))
+        match = _TEMPLATE.search(text)
+        if match:
+            findings.append(finding(TEMPLATE, line=text[: match.start()].count("\n") + 1, column=1, text=match[0]))
+        parser = Parser(prepared)
+        try:
+            statements = parser.script()
+        except RecursionError:
+            return [*findings, finding(NOT_UNDERSTOOD, message="the script is nested too deeply")], Effects(
+                unknown=frozenset({"everything"})
+            )
+        view = make_view(prepared, statements)
+        places = _Places(prepared)
+        findings += [places.near(NOT_UNDERSTOOD, at, "", what) for what, at in parser.problems]
+        if view.is_too_much:
+            findings.append(finding(TOO_LARGE, message="the script has too many commands"))
+        findings += [places.at(item.rule, view, place.at, place.message) for item in self._rules for place in item.find(view)]
+        findings += self._about(view, places)
+        effects = effects_of(view)
+        for inner in embedded_scripts(view):
+            if inner.text is None:
+                findings.append(places.at(DYNAMIC, view, inner.call.command, "the text that runs here is computed"))
+            elif depth >= MAX_EMBEDDED:
+                findings.append(places.at(NOT_UNDERSTOOD, view, inner.call.command, "scripts within scripts are nested too deeply"))
+            else:
+                more, inner_effects = self._judge(inner.text, depth + 1)
+                findings += [places.moved(item, inner.call.command) for item in more]
+                effects = effects.merge(inner_effects)
+        if parser.problems:
+            effects = effects.merge(Effects(unknown=frozenset({"parts that are not understood"})))
+        return findings, effects
+
+    def _about(self, view: View, places: "_Places") -> Iterator[Finding]:
+        for call in view.calls:
+            reason = why_not(view, call)
+            if reason is not None:
+                kind = SECRET if "secrets are kept" in reason else DYNAMIC if call.name is None else UNKNOWN
+                yield places.at(kind, view, call.command, reason)
+        for member in view.members:
+            reason = why_not_method(view, member) if member.args is not None else None
+            if reason is not None:
+                yield places.at(SECRET if "secrets are kept" in reason else METHOD, view, member, reason)
+        for item in view.types:
+            reason = why_not_type(item.name)
+            if reason is not None:
+                yield places.at(METHOD, view, item, reason)
+        for assign in [*view.assigns, *_counted(view)]:
+            reason = why_not_assigned(view, assign)
+            if reason is not None:
+                yield places.at(ASSIGNS, view, assign, reason)
+        for redirect in view.redirects:
+            target = redirect.target
+            if (
+                target is not None
+                and not (isinstance(target, Variable) and target.name == "null")
+                and view.word(target).lower() not in ("nul", "$null")
+            ):
+                yield places.at(WRITES, view, redirect, None)
+        for variable in view.variables:
+            if _SECRET_NAME.match(variable.name):
+                yield places.at(SECRET, view, variable, "a variable that holds a secret is read")
+            elif is_secret_place(variable.name) and ":" in variable.name:
+                yield places.at(SECRET, view, variable, "a place where secrets are kept is read")
+        for match in islice(_ENDLESS.finditer(view.text), 20):
+            if not _ENDS.search(view.text, match.end(), match.end() + 2000):
+                yield places.near(UNKNOWN, match.start(), match[0], "the loop never ends")
+        required = _REQUIRES.search(view.text)
+        if required is not None:
+            yield places.near(UNKNOWN, required.start(), required[0], "a module runs code when it is loaded")
+        for pipeline in view.pipelines:
+            if pipeline.is_background:
+                yield places.at(UNKNOWN, view, pipeline, "it goes on in the background")
+        for name, function in view.functions.items():
+            if is_cmdlet(name) or name in ("prompt", "tabexpansion2"):
+                yield places.at(REDEFINED, view, function, f"{name} gets another meaning")
+
+
+def _counted(view: View) -> Iterator[Assign]:
+    """`++` and `--` as assignments."""
+    for item in view.counts:
+        yield Assign(item.start, item.end, item.value, "++", item.value)
+
+
+class _Places:
+    """Lines and columns of offsets, both from 1."""
+
+    def __init__(self, text: str) -> None:
+        self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
+
+    def of(self, at: int) -> tuple[int, int]:
+        """The line and column of an offset."""
+        line = bisect_right(self._starts, at)
+        return line, at - self._starts[line - 1] + 1
+
+    def near(self, rule: Rule, at: int, text: str, message: str | None) -> Finding:
+        """A finding at an offset."""
+        line, column = self.of(at)
+        return finding(rule, line=line, column=column, text=text, message=message)
+
+    def at(self, rule: Rule, view: View, node: Node, message: str | None) -> Finding:
+        """A finding at a node."""
+        return self.moved(self.near(rule, node.start, view.raw(node), message), node)
+
+    def moved(self, item: Finding, node: Node) -> Finding:
+        """A finding inside embedded text, shown at the command that runs it."""
+        line, column = self.of(node.start)
+        end_line, end_column = self.of(max(node.end - 1, node.start))
+        place = {"line": line, "column": column, "end_line": end_line, "end_column": end_column + 1}
+        return Finding(**{name: getattr(item, name) for name in Finding.__slots__} | place)
