@@ -1,0 +1,47 @@
+"""Who must agree before a script may run, and why. Pure."""
+
+from dataclasses import dataclass
+
+from bcce.approvals.errors import NotApprovable
+from bcce.approvals.settings import ApprovalSettings
+from bcce.kit.findings import Effects, Severity, Verdict
+from bcce.security.authz import Role
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Requirement:
+    """The answer. `count` different people of at least `role` must agree; 0 when nobody needs to. `reasons` are for whoever is asked."""
+
+    needed: bool
+    role: Role
+    count: int
+    reasons: tuple[str, ...]
+
+
+def requirement(verdict: Verdict, effects: Effects, severity: Severity, settings: ApprovalSettings) -> Requirement:
+    """What is needed before a script of this verdict and these effects may run for an incident of this severity.
+
+    Raises:
+        NotApprovable: the verdict is block.
+    """
+    if verdict is Verdict.BLOCK:
+        raise NotApprovable("the script is blocked, so nobody can approve it", hint="change the script; the findings say why it is blocked")
+    if verdict is Verdict.ALLOW:
+        return Requirement(needed=False, role=Role.APPROVER, count=0, reasons=())
+    count = settings.required_approvals
+    if severity is Severity.CRITICAL:
+        count = max(count, settings.required_approvals_critical)
+    return Requirement(needed=True, role=Role.APPROVER, count=count, reasons=_reasons(effects, severity))
+
+
+def _reasons(effects: Effects, severity: Severity) -> tuple[str, ...]:
+    facts = (
+        (True, "the script is not proven to be harmless"),
+        (severity is Severity.CRITICAL, "the incident is critical"),
+        (effects.privileged, "the script uses the rights of an administrator"),
+        (effects.reversible is False, "what the script does cannot be undone"),
+        (effects.reversible is None, "it is not known whether what the script does can be undone"),
+        (bool(effects.deletes), "the script deletes"),
+        (bool(effects.unknown), "not everything that the script does can be known"),
+    )
+    return tuple(reason for holds, reason in facts if holds)
