@@ -1,0 +1,1 @@
+"""Ticket books that come with BCCE, one per file."""
