@@ -1,0 +1,1 @@
+"""Dispatchers that come with BCCE, one per file."""

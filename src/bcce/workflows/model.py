@@ -1,0 +1,149 @@
+"""The engine's words: states of runs and steps, results, and what the journal says about a step. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from bcce.kit.errors import BcceError
+from bcce.kit.ids import DefinitionId, RunId, TenantId
+
+#: The layout of snapshots and journal keys that this release writes; it continues every layout in KNOWN_FORMATS.
+DEFINITION_FORMAT = 1
+KNOWN_FORMATS = frozenset({1})
+
+#: JSON bytes that one step's output may have in the journal.
+MAX_OUTPUT_BYTES = 1024 * 1024
+
+
+class RunState(StrEnum):
+    """Where a run is. Only `active` runs are ever advanced."""
+
+    ACTIVE = "active"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    DEAD = "dead"
+    NEEDS_UPGRADE = "needs-upgrade"
+
+
+class StepState(StrEnum):
+    """Where one attempt of a step is."""
+
+    STARTED = "started"
+    WAITING = "waiting"
+    RETRYING = "retrying"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Effect(StrEnum):
+    """What a step type does to the world, which decides how it is recorded.
+
+    pure: may repeat. local: its database work commits together with its journal row. keyed: the other side honours an
+    idempotency key. marked: at most once by the marker protocol. Only the last two write an intent before they act.
+    """
+
+    PURE = "pure"
+    LOCAL = "local"
+    KEYED = "keyed"
+    MARKED = "marked"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepResult:
+    """How a step ended.
+
+    `output` is a JSON object that later steps read as `steps.<id>.output`. `artifacts` are `{"name", "content"}` pairs.
+    `resources_used` counts what it cost (calls, tokens), by name. `execution_time_ms` is filled in by the engine.
+    """
+
+    status: Literal["completed", "failed", "skipped"]
+    output: Mapping[str, object] = field(default_factory=dict)
+    artifacts: tuple[Mapping[str, str], ...] = ()
+    resources_used: Mapping[str, float] = field(default_factory=dict)
+    execution_time_ms: float | None = None
+
+    def to_wire(self) -> dict[str, object]:
+        """The public form: `{status, output, artifacts, metrics: {executionTime, resourcesUsed}}`, milliseconds."""
+        return {
+            "status": self.status,
+            "output": dict(self.output),
+            "artifacts": [dict(item) for item in self.artifacts],
+            "metrics": {"executionTime": self.execution_time_ms, "resourcesUsed": dict(self.resources_used)},
+        }
+
+
+def completed(output: Mapping[str, object] | None = None) -> StepResult:
+    """A step that ended well with `output`."""
+    return StepResult(status="completed", output=output or {})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepError:
+    """Why a step failed: the error's stable code, its sentence, and whether trying again can help."""
+
+    code: str
+    message: str
+    retryable: bool = False
+    hint: str | None = None
+
+    @classmethod
+    def of(cls, error: BcceError) -> "StepError":
+        """The step's view of an error that the code foresaw."""
+        return cls(code=error.code, message=error.message, retryable=error.retryable, hint=error.hint)
+
+    def to_dict(self) -> dict[str, object]:
+        """The error as JSON values."""
+        return {"code": self.code, "message": self.message, "retryable": self.retryable, "hint": self.hint}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepRecord:
+    """What the journal knows about the latest attempt of one step.
+
+    `attempt` counts from 1. `wake_at` is when a waiting step wants to look again or a retrying one may, None for "only on a fact".
+    `deadline_at` is when the whole step times out, None for never. `data` is what a waiting step keeps for itself.
+    """
+
+    key: str
+    attempt: int
+    state: StepState
+    type: str
+    started_at: datetime
+    ended_at: datetime | None = None
+    wake_at: datetime | None = None
+    deadline_at: datetime | None = None
+    output: Mapping[str, object] | None = None
+    error: Mapping[str, object] | None = None
+    waiting_for: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One run of a definition. Times are UTC; `ended_at` is None while it is active."""
+
+    id: RunId
+    tenant_id: TenantId
+    definition_id: DefinitionId
+    definition_format: int
+    workflow: str
+    queue: str
+    priority: int
+    state: RunState
+    inputs: Mapping[str, object]
+    output: Mapping[str, object] | None
+    error: Mapping[str, object] | None
+    correlation_id: str
+    subject: str | None
+    wake_at: datetime | None
+    wake_seq: int
+    seen_seq: int
+    epoch: int
+    lease_owner: str | None
+    suspect: bool
+    crashes: int
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None

@@ -1,0 +1,229 @@
+"""Every query on the engine's tables. Synchronous: each function works inside the caller's transaction."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import Connection, RowMapping, Select, and_, func, insert, or_, select, update
+
+from bcce.kit.ids import DefinitionId, RunId, TenantId
+from bcce.storage.types import db_now
+from bcce.workflows.model import KNOWN_FORMATS, Run, RunState, StepRecord, StepState
+from bcce.workflows.tables import definitions, gates, runs, signals, steps, workers
+
+
+def run_of(row: RowMapping) -> Run:
+    """A row of `runs` as a value."""
+    return Run(
+        **{name: row[name] for name in Run.__slots__ if name != "state"},
+        state=RunState(row["state"]),
+    )
+
+
+def record_of(row: RowMapping) -> StepRecord:
+    """A row of `steps` as a value."""
+    return StepRecord(
+        key=row["step_key"],
+        attempt=row["attempt"],
+        state=StepState(row["state"]),
+        type=row["type"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        wake_at=row["wake_at"],
+        deadline_at=row["deadline_at"],
+        output=row["output"],
+        error=row["error"],
+        waiting_for=row["waiting_for"],
+    )
+
+
+def get_run(conn: Connection, run_id: RunId, tenant_id: TenantId | None = None) -> Run | None:
+    """The run; None when there is none, or when it belongs to another tenant than the given one."""
+    query = select(runs).where(runs.c.id == run_id)
+    if tenant_id is not None:
+        query = query.where(runs.c.tenant_id == tenant_id)
+    row = conn.execute(query).mappings().first()
+    return run_of(row) if row else None
+
+
+def get_records(conn: Connection, run_id: RunId) -> dict[str, StepRecord]:
+    """The latest attempt of every step that has begun, by step key."""
+    rows = conn.execute(select(steps).where(steps.c.run_id == run_id).order_by(steps.c.attempt)).mappings()
+    return {row["step_key"]: record_of(row) for row in rows}
+
+
+def get_attempts(conn: Connection, run_id: RunId) -> list[StepRecord]:
+    """Every attempt of every step in the order in which they began."""
+    query = select(steps).where(steps.c.run_id == run_id).order_by(steps.c.started_at, steps.c.step_key, steps.c.attempt)
+    return [record_of(row) for row in conn.execute(query).mappings()]
+
+
+def lock_run(conn: Connection, run_id: RunId, epoch: int) -> bool:
+    """Whether the run still has this epoch; takes its row lock, so nobody can change that before the commit."""
+    query = select(runs.c.id).where(runs.c.id == run_id, runs.c.epoch == epoch, runs.c.state == RunState.ACTIVE)
+    return conn.execute(query.with_for_update()).first() is not None
+
+
+def bump(conn: Connection, run_id: RunId) -> RunState | None:
+    """Records that something about the run changed, and locks its row; None when there is no such run.
+
+    Each fact's transaction begins with this, so the facts of one run have an order.
+    """
+    conn.execute(update(runs).where(runs.c.id == run_id).values(wake_seq=runs.c.wake_seq + 1, wake_at=db_now()))
+    state = conn.execute(select(runs.c.state).where(runs.c.id == run_id)).scalar()
+    return RunState(state) if state else None
+
+
+def claim(conn: Connection, run_id: RunId, worker: str) -> Run | None:
+    """Makes `worker` the run's owner under a new epoch; None when the run has ended, is owned by a living worker, or is of a format we do
+    not know.
+    """
+    alive = select(workers.c.id).where(workers.c.lease_until > db_now())
+    before = conn.execute(select(runs.c.lease_owner, runs.c.epoch).where(runs.c.id == run_id)).first()
+    if before is None:
+        return None
+    took_over = before.lease_owner is not None and before.lease_owner != worker
+    changed = conn.execute(
+        update(runs)
+        .where(
+            runs.c.id == run_id,
+            runs.c.epoch == before.epoch,
+            runs.c.state == RunState.ACTIVE,
+            runs.c.definition_format.in_(sorted(KNOWN_FORMATS)),
+            or_(runs.c.lease_owner.is_(None), runs.c.lease_owner.not_in(alive)),
+        )
+        .values(
+            epoch=runs.c.epoch + 1,
+            lease_owner=worker,
+            started_at=func.coalesce(runs.c.started_at, db_now()),
+            **({"suspect": True, "crashes": runs.c.crashes + 1} if took_over else {}),
+        )
+    )
+    return get_run(conn, run_id) if changed.rowcount == 1 else None
+
+
+def park(conn: Connection, run_id: RunId, *, epoch: int, seen: int, wake_at: datetime | None) -> bool:
+    """Gives the run up until a fact or `wake_at`; False when a fact came since `seen`, or the run is no longer ours."""
+    changed = conn.execute(
+        update(runs)
+        .where(runs.c.id == run_id, runs.c.epoch == epoch, runs.c.wake_seq == seen)
+        .values(seen_seq=seen, wake_at=wake_at, lease_owner=None, suspect=False, crashes=0)
+    )
+    return changed.rowcount == 1
+
+
+def due(conn: Connection, limit: int) -> list[tuple[RunId, int, str, int]]:
+    """Runs that are ready and have no living owner: id, wake_seq, queue, priority; the most urgent first."""
+    alive = select(workers.c.id).where(workers.c.lease_until > db_now())
+    query = (
+        select(runs.c.id, runs.c.wake_seq, runs.c.queue, runs.c.priority)
+        .where(
+            runs.c.state == RunState.ACTIVE,
+            runs.c.wake_at <= db_now(),
+            runs.c.definition_format.in_(sorted(KNOWN_FORMATS)),
+            or_(runs.c.lease_owner.is_(None), runs.c.lease_owner.not_in(alive)),
+        )
+        .order_by(runs.c.priority, runs.c.wake_at)
+        .limit(limit)
+    )
+    return [(RunId(row.id), row.wake_seq, row.queue, row.priority) for row in conn.execute(query)]
+
+
+def park_unknown_formats(conn: Connection) -> int:
+    """Marks active runs of a format that this release does not know; returns how many."""
+    query = update(runs).where(runs.c.state == RunState.ACTIVE, runs.c.definition_format.not_in(sorted(KNOWN_FORMATS)))
+    return conn.execute(query.values(state=RunState.NEEDS_UPGRADE, lease_owner=None)).rowcount
+
+
+def revive_known_formats(conn: Connection) -> int:
+    """Makes runs active again whose format this release has learnt; returns how many."""
+    query = update(runs).where(runs.c.state == RunState.NEEDS_UPGRADE, runs.c.definition_format.in_(sorted(KNOWN_FORMATS)))
+    return conn.execute(query.values(state=RunState.ACTIVE, wake_at=db_now())).rowcount
+
+
+def end_run(
+    conn: Connection, run_id: RunId, state: RunState, *, output: Mapping[str, object] | None, error: Mapping[str, object] | None
+) -> None:
+    """Ends the run and closes what it left open; the caller holds its row lock."""
+    conn.execute(
+        update(runs)
+        .where(runs.c.id == run_id)
+        .values(state=state, output=output, error=error, ended_at=db_now(), wake_at=None, lease_owner=None, suspect=False)
+    )
+    conn.execute(update(gates).where(gates.c.run_id == run_id, gates.c.state == "open").values(state="closed", closed_at=db_now()))
+
+
+def open_gate(conn: Connection, values: Mapping[str, object]) -> None:
+    """Writes a gate's row; does nothing when the gate is open already."""
+    if conn.execute(select(gates.c.id).where(gates.c.id == values["id"])).first() is None:
+        conn.execute(insert(gates), [dict(values)])
+
+
+def close_gate(conn: Connection, run_id: RunId, step_key: str, at: datetime) -> None:
+    """Closes the gates of one step."""
+    conn.execute(
+        update(gates)
+        .where(gates.c.run_id == run_id, gates.c.step_key == step_key, gates.c.state == "open")
+        .values(state="closed", closed_at=at)
+    )
+
+
+def add_signal(conn: Connection, values: Mapping[str, object]) -> bool:
+    """Keeps a signal for a run; False when the run has one of that name already (the first one counts)."""
+    known = conn.execute(select(signals.c.name).where(signals.c.run_id == values["run_id"], signals.c.name == values["name"])).first()
+    if known is None:
+        conn.execute(insert(signals), [dict(values)])
+    return known is None
+
+
+def get_signal(conn: Connection, run_id: RunId, name: str) -> Mapping[str, object] | None:
+    """The payload of a signal that the run got; None when it got none of that name."""
+    return cast(
+        "Mapping[str, object] | None",
+        conn.execute(select(signals.c.payload).where(signals.c.run_id == run_id, signals.c.name == name)).scalar(),
+    )
+
+
+def get_definition(conn: Connection, definition_id: DefinitionId) -> RowMapping | None:
+    """A definition's row by id."""
+    return conn.execute(select(definitions).where(definitions.c.id == definition_id)).mappings().first()
+
+
+def current_definitions(conn: Connection, tenant_id: TenantId, name: str | None = None) -> Sequence[RowMapping]:
+    """The definitions that new runs use, by name."""
+    query = select(definitions).where(definitions.c.tenant_id == tenant_id, definitions.c.is_current)
+    if name is not None:
+        query = query.where(definitions.c.name == name)
+    return conn.execute(query.order_by(definitions.c.name)).mappings().all()
+
+
+def make_current(conn: Connection, values: Mapping[str, object]) -> None:
+    """Stores a definition unless it is there, and makes it the one that new runs of its name use."""
+    same_name = and_(definitions.c.tenant_id == values["tenant_id"], definitions.c.name == values["name"])
+    if get_definition(conn, DefinitionId(str(values["id"]))) is None:
+        conn.execute(insert(definitions), [dict(values)])
+    conn.execute(update(definitions).where(same_name).values(is_current=definitions.c.id == values["id"]))
+
+
+def list_runs(
+    conn: Connection, tenant_id: TenantId, *, before: str | None, limit: int, state: str | None, workflow: str | None
+) -> list[Run]:
+    """The tenant's runs, newest first, from below the id `before`."""
+    query: Select[Any] = select(runs).where(runs.c.tenant_id == tenant_id)
+    if before is not None:
+        query = query.where(runs.c.id < before)
+    if state is not None:
+        query = query.where(runs.c.state == state)
+    if workflow is not None:
+        query = query.where(runs.c.workflow == workflow)
+    return [run_of(row) for row in conn.execute(query.order_by(runs.c.id.desc()).limit(limit)).mappings()]
+
+
+def forget_worker(conn: Connection, worker: str) -> None:
+    """Deletes one worker: whatever it still owned has no living owner from now on."""
+    conn.execute(workers.delete().where(workers.c.id == worker))
+
+
+def forget_all_workers(conn: Connection) -> None:
+    """Deletes every worker; only right when no other process can have this database."""
+    conn.execute(workers.delete())

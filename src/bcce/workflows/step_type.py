@@ -1,0 +1,130 @@
+"""The step door: what a step type is, and the four ways one of its calls can end.
+
+The engine calls `run` when the step is first ready and again after every wake-up while it waits. A step therefore never keeps
+anything in memory between calls: it looks at the database or the world, and says what is true now.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+from pydantic import BaseModel
+from sqlalchemy import Connection
+
+from bcce.kit.ids import GateId, RunId, TenantId, derived_id
+from bcce.security.actor import Actor
+from bcce.workflows.model import Effect, StepResult
+
+T = TypeVar("T")
+
+
+def gate_id(run_id: RunId, key: str, attempt: int) -> GateId:
+    """The id of the gate of one attempt of a step: the same before and after any crash."""
+    return GateId(derived_id("gate", run_id, key, str(attempt)))
+
+
+class FencedWrite(Protocol):
+    """Runs a function in a write that first proves that this segment still owns its run."""
+
+    def __call__(self, fn: Callable[[Connection], T]) -> Awaitable[T]:
+        """The result of `fn(conn)`, committed.
+
+        Raises:
+            StaleEpoch: another worker took the run over; nothing was written and the segment must end.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepContext:
+    """What a step may know about where it runs.
+
+    `key` is the step's place in the definition; `attempt` counts from 1; `idempotency_key` is the same on every call of one
+    step, before and after any crash. `started_at` is when this attempt began; `is_waiting` is true when this call follows a wake-up.
+    `lease_remaining_s` returns the seconds for which this worker
+    is surely still the owner.
+    """
+
+    run_id: RunId
+    tenant_id: TenantId
+    key: str
+    attempt: int
+    actor: Actor
+    correlation_id: str
+    subject: str | None
+    started_at: datetime
+    is_waiting: bool
+    epoch: int
+    write: FencedWrite
+    lease_remaining_s: Callable[[], Awaitable[float]]
+
+    @property
+    def idempotency_key(self) -> str:
+        """`<run>/<step>`: what the other side of an effect gets so that it can tell a repeat."""
+        return f"{self.run_id}/{self.key}"
+
+    @property
+    def gate_id(self) -> GateId:
+        """The id of the gate at which this attempt waits, if it does."""
+        return gate_id(self.run_id, self.key, self.attempt)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Done:
+    """The step ended and wrote nothing itself; the engine records the result."""
+
+    result: StepResult
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Commit:
+    """The step ends with the database work of `write`, in one transaction with its journal row.
+
+    `write` may be called more than once (a deadlock retries the unit) and must only use its connection and prepared values.
+    """
+
+    write: Callable[[Connection], StepResult]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Park:
+    """The step waits.
+
+    `waiting_for` is one short sentence for a person. `kind` and `name` tell what closes the gate, for those who look for open gates.
+    `wake_after` is when to look again without a fact, None for never. `write` is database work that belongs to the
+    beginning of the wait (say, the approval's row); it is done once, in the transaction that opens the gate.
+    """
+
+    waiting_for: str
+    kind: str
+    name: str
+    wake_after: timedelta | None = None
+    write: Callable[[Connection], None] | None = None
+
+
+StepOutcome = Done | Commit | Park
+
+
+class StepType(Protocol):
+    """A kind of step.
+
+    `name` is what `type:` says in a workflow file. `effect` decides how the engine records it. `params` is the Pydantic model of its
+    parameters; the
+    file's parameters are checked against it before a run starts and, with expressions evaluated, before each call.
+    """
+
+    name: str
+    effect: Effect
+    params: type[BaseModel]
+
+    async def run(self, context: StepContext, params: BaseModel) -> StepOutcome:
+        """Do the step's work, or say what it waits for.
+
+        May be called again with the same arguments after a crash: pure and local work repeats harmlessly, keyed work passes
+        `context.idempotency_key` on, marked work asks the target what happened.
+
+        Raises:
+            BcceError: the step failed; `code` and `retryable` decide what the engine does next.
+        """
+        ...

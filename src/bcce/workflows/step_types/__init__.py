@@ -1,0 +1,1 @@
+"""Step types that need nothing but the engine, one per file."""

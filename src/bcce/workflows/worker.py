@@ -1,0 +1,116 @@
+"""One process's part in running workflows: its heartbeat, its sweep, its dispatcher."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from bcce.kit.clock import Clock
+from bcce.kit.errors import BcceError
+from bcce.kit.ids import Ids, RunId
+from bcce.storage.doors import Database
+from bcce.workflows import repository
+from bcce.workflows.dispatcher import Dispatcher
+from bcce.workflows.engine import Engine
+from bcce.workflows.engine import Worker as WorkerIdentity
+from bcce.workflows.journal import Journal
+from bcce.workflows.settings import WorkflowSettings
+
+log = structlog.get_logger(__name__)
+
+_SWEEP_LIMIT = 500
+
+
+class Lease:
+    """How long others surely still take this worker for alive, measured on its own monotonic clock.
+
+    Counted from before the heartbeat was sent, so it is never longer than what the database says.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until = 0.0
+
+    def extend(self, sent_at: float, seconds: float) -> None:
+        """A heartbeat that was sent at `sent_at` (monotonic) has been committed."""
+        self._until = sent_at + seconds
+
+    async def remaining_s(self) -> float:
+        """Seconds left; zero or less means that another worker may take over at any moment."""
+        return self._until - self._clock.monotonic()
+
+
+class WorkflowWorker:
+    """Runs until `stop`. One per process.
+
+    `alone` says that the database file can have no other process (embedded SQLite under its lock file): every other worker in the table
+    is then a dead
+    one, and its runs need not wait for its lease to run out.
+    """
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        journal: Journal,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        ids: Ids,
+        settings: WorkflowSettings,
+        alone: bool,
+    ) -> None:
+        self._db = db
+        self._journal = journal
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._settings = settings
+        self._alone = alone
+        self._incarnation = ids.new("wrk")
+        self._lease = Lease(clock)
+        self.identity = WorkerIdentity(id=self._incarnation, lease_remaining_s=self._lease.remaining_s)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, engine: Engine) -> None:
+        """Announces the worker, takes over what dead ones left, and begins to advance runs."""
+        if self._alone:
+            await self._db.write(repository.forget_all_workers)
+        await self._beat()
+        await self._db.write(repository.park_unknown_formats)
+        await self._db.write(repository.revive_known_formats)
+        await self._dispatcher.start(engine.advance)
+        await self._sweep()
+        self._tasks = [
+            asyncio.create_task(self._every(self._settings.heartbeat_s, self._beat), name="worker-heartbeat"),
+            asyncio.create_task(self._every(self._settings.sweep_s, self._sweep), name="worker-sweep"),
+        ]
+
+    async def stop(self) -> None:
+        """Stops advancing and says that this worker is gone, so that others need not wait for its lease."""
+        await self._dispatcher.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._db.write(lambda conn: repository.forget_worker(conn, self._incarnation))
+
+    def ring(self, run_id: RunId) -> None:
+        """Says that the run may be ready; the sweep would notice within a second anyway."""
+        self._dispatcher.ring(run_id, 0, "default", 100)
+
+    async def _beat(self) -> None:
+        sent_at = self._clock.monotonic()
+        await self._journal.heartbeat(self._incarnation, self._incarnation, self._settings.lease_s)
+        self._lease.extend(sent_at, self._settings.lease_s)
+
+    async def _sweep(self) -> None:
+        """Rings every run that is ready and has no living owner: the guarantee behind all other rings."""
+        for run_id, wake_seq, queue, priority in await self._db.read(lambda conn: repository.due(conn, _SWEEP_LIMIT)):
+            self._dispatcher.ring(run_id, wake_seq, queue, priority)
+
+    async def _every(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await self._clock.sleep(seconds)
+            try:
+                await action()
+            except BcceError as error:
+                # A database that is away for a moment must not end the loop that would notice its return.
+                log.warning("worker.loop_failed", action=getattr(action, "__name__", "?"), code=error.code, reason=error.message)

@@ -1,0 +1,209 @@
+"""Reading, checking and planning workflows."""
+
+from datetime import UTC, datetime
+from importlib.resources import files
+
+import pytest
+from pydantic import BaseModel, ConfigDict
+
+from bcce.kit.errors import InvalidInput
+from bcce.workflows.definition import WorkflowDefinition, parse_duration_s, read_definition
+from bcce.workflows.errors import InvalidExpression, InvalidWorkflow
+from bcce.workflows.expressions import Expressions
+from bcce.workflows.model import Effect, StepRecord, StepState, completed
+from bcce.workflows.planner import Continue, Finish, Start, next_move
+from bcce.workflows.service import complete_inputs
+from bcce.workflows.step_type import Done, StepContext, StepOutcome
+from bcce.workflows.validation import check_definition
+
+EXPRESSIONS = Expressions()
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class NoParams(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = ""
+
+
+class Noop:
+    name = "noop"
+    effect = Effect.PURE
+    params: type[BaseModel] = NoParams
+
+    async def run(self, context: StepContext, params: BaseModel) -> StepOutcome:
+        return Done(result=completed())
+
+
+def workflow(steps: str, head: str = "") -> WorkflowDefinition:
+    return read_definition(f'version: "1.0"\nname: test\n{head}steps:\n{steps}')
+
+
+def record(key: str, state: StepState = StepState.COMPLETED, **output: object) -> StepRecord:
+    return StepRecord(key=key, attempt=1, state=state, type="noop", started_at=MOMENT, output=output)
+
+
+def findings(definition: WorkflowDefinition) -> list[tuple[str, int | None]]:
+    return [(item.rule_id, item.line) for item in check_definition(definition, {"noop": Noop()}, EXPRESSIONS)]
+
+
+def test_the_remediate_workflow_reads() -> None:
+    text = files("bcce.remediation").joinpath("workflows", "remediate.yaml").read_text(encoding="utf-8")
+
+    assert read_definition(text).name == "remediate"
+
+
+REFERENCE_DIALECT = """
+version: "1.0"
+name: "code-review"
+steps:
+  - name: "analyze"
+    type: "agent"
+    parallel: false
+    retry:
+      attempts: 3
+      backoff: exponential
+  - name: "summarize"
+    type: "agent"
+    depends_on: ["analyze"]
+    context:
+      previous_output: "{{steps.analyze.output}}"
+"""
+
+
+def test_the_published_dialect_reads() -> None:
+    definition = read_definition(REFERENCE_DIALECT)
+
+    assert [(step.id, step.depends_on) for step in definition.steps] == [("analyze", ()), ("summarize", ("analyze",))]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "part"),
+    [
+        ("name: x\nsteps: []\n", 2, "at least one step"),
+        ("name: x\nsteps:\n  - id: a\n    type: noop\n  - id: a\n    type: noop\n", 5, "used twice"),
+        ("name: x\nstepz:\n  - id: a\n", 2, "no key 'stepz'"),
+        ("name: x\nsteps:\n  - id: a\n", 3, "no `type`"),
+        ("name: x\nsteps:\n  - id: a\n    type: noop\n    timeout: soon\n", 5, "not a duration"),
+        ("name: x\nsteps:\n  - id: a\n    type: noop\n    retry: {attempts: 0}\n", 5, "`attempts`"),
+        ("name: x\nsteps:\n  - id: c\n    type: condition\n", 3, "no `condition`"),
+        ("name: [\n", 2, "YAML"),
+        ("version: 9\nname: x\nsteps: []\n", 1, "not supported"),
+    ],
+)
+def test_a_problem_says_where_it_is(text: str, line: int, part: str) -> None:
+    with pytest.raises(InvalidWorkflow, match=part) as caught:
+        read_definition(text, "w.yaml")
+
+    assert (caught.value.path, caught.value.line) == ("w.yaml", line)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ("  - {id: a, type: noop}\n", []),
+        ("  - {id: a, type: nop}\n", [("workflow.unknown-step-type", 4)]),
+        ("  - {id: a, type: noop, depends_on: [b]}\n", [("workflow.unknown-dependency", 4)]),
+        ("  - {id: a, type: noop, depends_on: [b]}\n  - {id: b, type: noop, depends_on: [a]}\n", [("workflow.cycle", 4)]),
+        ("  - {id: a, type: noop, txet: x}\n", [("workflow.wrong-parameter", 4)]),
+        ('  - {id: a, type: noop, text: "{{ steps.b.output.x }}"}\n  - {id: b, type: noop}\n', [("workflow.reads-later-step", 4)]),
+        ('  - {id: a, type: noop, text: "{{ steps.zz.output.x }}"}\n', [("workflow.unknown-reference", 4)]),
+        ('  - {id: a, type: noop, text: "{{ 1 + }}"}\n', [("workflow.bad-expression", 4)]),
+        ('  - {id: a, type: noop, text: "{{ now() }}"}\n', [("workflow.bad-expression", 4)]),
+        ('  - {id: c, type: condition, condition: "true"}\n', [("workflow.empty-condition", 4)]),
+        ("  - {id: a, type: noop, then: [{id: b, type: noop}]}\n", [("workflow.misplaced-branch", 4)]),
+    ],
+)
+def test_findings_have_a_rule_and_a_line(steps: str, expected: list[tuple[str, int]]) -> None:
+    assert findings(workflow(steps)) == expected
+
+
+def test_steps_run_in_order_of_their_dependencies() -> None:
+    definition = workflow("  - {id: a, type: noop, depends_on: [b]}\n  - {id: b, type: noop}\n")
+
+    assert next_move(definition, {}) == Start(step=definition.steps[1])
+    assert next_move(definition, {"b": record("b")}) == Start(step=definition.steps[0])
+    assert next_move(definition, {"a": record("a"), "b": record("b")}) == Finish(failed=None)
+
+
+def test_a_condition_opens_one_branch() -> None:
+    definition = workflow(
+        '  - id: c\n    type: condition\n    condition: "true"\n'
+        "    then: [{id: yes_step, type: noop}]\n    else: [{id: no_step, type: noop}]\n"
+    )
+    taken = next_move(definition, {"c": record("c", branch="then")})
+    other = next_move(definition, {"c": record("c", branch="else")})
+
+    assert isinstance(taken, Start)
+    assert isinstance(other, Start)
+    assert (taken.step.id, other.step.id) == ("yes_step", "no_step")
+
+
+def test_a_branch_that_is_done_leads_on() -> None:
+    definition = workflow(
+        '  - id: c\n    type: condition\n    condition: "true"\n    then: [{id: inner, type: noop}]\n  - {id: after, type: noop}\n'
+    )
+
+    assert next_move(definition, {"c": record("c", branch="then"), "inner": record("inner")}) == Start(step=definition.steps[1])
+    assert next_move(definition, {"c": record("c", branch="else")}) == Start(step=definition.steps[1])
+
+
+@pytest.mark.parametrize("state", [StepState.STARTED, StepState.WAITING, StepState.RETRYING])
+def test_a_step_that_has_begun_goes_on(state: StepState) -> None:
+    definition = workflow("  - {id: a, type: noop}\n  - {id: b, type: noop}\n")
+
+    assert next_move(definition, {"a": record("a", state)}) == Continue(step=definition.steps[0], record=record("a", state))
+
+
+def test_a_failed_step_ends_the_run_and_a_skipped_one_does_not() -> None:
+    definition = workflow("  - {id: a, type: noop}\n  - {id: b, type: noop}\n")
+
+    assert next_move(definition, {"a": record("a", StepState.FAILED)}) == Finish(failed=record("a", StepState.FAILED))
+    assert next_move(definition, {"a": record("a", StepState.SKIPPED)}) == Start(step=definition.steps[1])
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [("{{ inputs.n }}", 3), ("n is {{ inputs.n }}", "n is 3"), ({"a": ["{{ inputs.n + 1 }}"]}, {"a": [4]}), ("plain", "plain"), (5, 5)],
+)
+def test_rendering_keeps_types(template: object, expected: object) -> None:
+    assert EXPRESSIONS.render(template, {"inputs": {"n": 3}, "steps": {}}) == expected
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "inputs.missing",
+        "''.__class__",
+        "inputs.n.__class__.__mro__",
+        "'a' * 10000000",
+        "9 ** 999",
+        "range(3)",
+        "lipsum",
+        "1 / 0",
+        "x" * 5000,
+    ],
+)
+def test_what_an_expression_may_not_do_is_an_error(expression: str) -> None:
+    with pytest.raises(InvalidExpression):
+        EXPRESSIONS.evaluate(expression, {"inputs": {"n": 3}, "steps": {}})
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("250ms", 0.25), (5, 5), ("2h", 7200), ("1d", 86400), ("1.5m", 90)])
+def test_durations(text: object, seconds: float) -> None:
+    assert parse_duration_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5s", True, "0s", "99d"])
+def test_what_is_no_duration(text: object) -> None:
+    with pytest.raises(ValueError, match="is not a duration"):
+        parse_duration_s(text)
+
+
+def test_inputs_are_checked_and_completed() -> None:
+    definition = workflow("  - {id: a, type: noop}\n", head="inputs:\n  n: {type: integer}\n  t: {type: string, default: x}\n")
+
+    assert complete_inputs(definition, {"n": 1}) == {"n": 1, "t": "x"}
+    for wrong in ({}, {"n": "1"}, {"n": True}, {"n": 1, "z": 2}):
+        with pytest.raises(InvalidInput):
+            complete_inputs(definition, wrong)
