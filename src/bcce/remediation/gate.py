@@ -1,0 +1,222 @@
+"""Clearing: the one decision that turns an approved plan into permission to start one script on one target.
+
+Everything that was true when a person agreed is looked at again here, in one transaction that holds the run's row: so of a revoke and a
+start one
+wins. There is no other place that makes clearances.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Literal
+
+from sqlalchemy import Connection
+
+from bcce.alerts.model import AlertStatus
+from bcce.alerts.repository import get_alerts
+from bcce.approvals import repository as approvals
+from bcce.approvals.digest import BoundScript, approval_digest
+from bcce.approvals.requirement import Requirement, requirement
+from bcce.approvals.settings import ApprovalSettings
+from bcce.execution import repository as dispatches
+from bcce.execution.model import Clearance, Dispatch, Plan, PlannedAction, Script, SignedClearance
+from bcce.execution.signing import sign_clearance
+from bcce.incidents import repository as incidents
+from bcce.kit.clock import Clock
+from bcce.kit.events import Event
+from bcce.kit.findings import Severity, Verdict
+from bcce.kit.ids import ApprovalId, ClearanceId, DispatchId, Ids, IncidentId
+from bcce.remediation.errors import NotCleared
+from bcce.remediation.settings import RemediationSettings
+from bcce.remediation.targets import Targets
+from bcce.safety.model import Judgement
+from bcce.safety.service import SafetyService
+from bcce.security.actor import Actor
+from bcce.security.audit import AuditLog
+from bcce.security.authz import Permission, require
+from bcce.security.crypto import Signer
+from bcce.storage.doors import run as run_items
+from bcce.storage.outbox import event_item
+from bcce.workflows.step_type import StepContext
+
+#: Names the rules of `approvals.requirement`; a change of them gets a new name, so that old approvals no longer fit.
+POLICY_VERSION = "requirement/1"
+#: Nothing leaves this process with less than this left of the worker's lease: another worker may believe it dead by then.
+MIN_LEASE_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assessment:
+    """What one action of a plan amounts to now: the validator's judgement, who must agree (None: it is blocked), and the digest that an
+    approval binds.
+    """
+
+    judgement: Judgement
+    needed: Requirement | None
+    digest: str
+
+
+class Gate:
+    """Assesses actions and makes clearances."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        ids: Ids,
+        safety: SafetyService,
+        targets: Targets,
+        audit: AuditLog,
+        signer: Signer,
+        settings: RemediationSettings,
+        approval_settings: ApprovalSettings,
+    ) -> None:
+        self._clock = clock
+        self._ids = ids
+        self._safety = safety
+        self._targets = targets
+        self._audit = audit
+        self._signer = signer
+        self._settings = settings
+        self._approval_settings = approval_settings
+
+    def assess(self, actor: Actor, plan: Plan, action: PlannedAction, severity: Severity) -> Assessment:
+        """The action as it stands now: judged from its text, on the target as configured now.
+
+        Raises:
+            UnknownTarget: configuration no longer names the target.
+        """
+        target = self._targets.get(action.target.name).to_dict()
+        judgement = self._judge(actor, action.script)
+        bound = [_bound(action, "script", action.script, target, judgement)]
+        if action.undo is not None:
+            bound.append(_bound(action, "undo", action.undo, target, self._judge(actor, action.undo)))
+        digest = approval_digest(bound, plan=plan.to_dict(), policy_version=POLICY_VERSION, validator_version=judgement.validator_version)
+        needed = None
+        if judgement.verdict is not Verdict.BLOCK:
+            needed = requirement(judgement.verdict, judgement.effects, severity, self._approval_settings)
+        return Assessment(judgement=judgement, needed=needed, digest=digest)
+
+    def _judge(self, actor: Actor, script: Script) -> Judgement:
+        return self._safety.check(actor, str(script.shell), script.text, parameters=script.parameters.keys())
+
+    async def clear(
+        self,
+        context: StepContext,
+        plan: Plan,
+        action: PlannedAction,
+        *,
+        dispatch_id: DispatchId,
+        severity: Severity,
+        approval_id: ApprovalId | None,
+    ) -> SignedClearance:
+        """Permission to start the action's script once, under `dispatch_id`; the dispatch's row is committed when this returns.
+
+        Raises:
+            NotCleared: with the first reason that was found.
+            StaleEpoch: another worker owns the run.
+        """
+        require(context.actor, Permission.SCRIPTS_DISPATCH)
+        if not self._settings.enabled:
+            raise NotCleared("starting scripts is switched off", hint="set remediation.enabled to true to let approved scripts run")
+        now = self.assess(context.actor, plan, action, severity)
+        if now.needed is None:
+            raise NotCleared("the validator blocks the script")
+        if await context.lease_remaining_s() < MIN_LEASE_S:
+            raise NotCleared("this worker's lease is nearly over, so another may take the run over; it will be tried again")
+        clearance = self._clearance(context, plan, action, now, dispatch_id)
+
+        def write(conn: Connection) -> Clearance:
+            granted = self._approval(conn, context, approval_id, now)
+            self._still_firing(conn, context, IncidentId(plan.incident_id))
+            signed_for = replace(clearance, approval_ids=granted)
+            self._insert(conn, context, plan, signed_for)
+            return signed_for
+
+        cleared = await context.write(write)
+        return sign_clearance(self._signer, cleared)
+
+    def _clearance(self, context: StepContext, plan: Plan, action: PlannedAction, now: Assessment, dispatch_id: DispatchId) -> Clearance:
+        issued = self._clock.now()
+        target = self._targets.get(action.target.name)
+        return Clearance(
+            id=ClearanceId(self._ids.new("clr")),
+            dispatch_key=dispatch_id,
+            tenant_id=context.tenant_id,
+            run_id=context.run_id,
+            epoch=context.epoch,
+            target=target,
+            target_digest=target.digest,
+            script_digest=action.script.digest,
+            parameters_digest=action.script.parameters_digest,
+            approval_digest=now.digest,
+            approval_ids=(),
+            validator_version=now.judgement.validator_version,
+            shell=action.script.shell,
+            timeout_s=self._settings.script_timeout_s,
+            issued_at=issued,
+            expires_at=issued + timedelta(seconds=self._settings.clearance_s),
+            correlation_id=context.correlation_id,
+        )
+
+    def _approval(self, conn: Connection, context: StepContext, approval_id: ApprovalId | None, now: Assessment) -> tuple[ApprovalId, ...]:
+        """The approvals that cover exactly what is about to run; none if none are needed."""
+        if now.needed is not None and not now.needed.needed:
+            return ()
+        found = approvals.get(conn, approval_id, context.tenant_id) if approval_id is not None else None
+        is_ours = found is not None and found.run_id == context.run_id
+        if found is None or not is_ours or not approvals.is_granted(conn, found.id, now.digest, self._clock.now()):
+            raise NotCleared(
+                "no valid approval covers this script, target and plan as they are now", hint="look at the plan again and approve it anew"
+            )
+        return (found.id,)
+
+    def _still_firing(self, conn: Connection, context: StepContext, incident_id: IncidentId) -> None:
+        members = get_alerts(conn, context.tenant_id, incidents.alert_ids(conn, incident_id))
+        if members and all(alert.status is AlertStatus.RESOLVED for alert in members):
+            raise NotCleared("the alerts were resolved meanwhile, so there is nothing to repair")
+
+    def _insert(self, conn: Connection, context: StepContext, plan: Plan, clearance: Clearance) -> None:
+        """Locks the target and writes the dispatch, its audit record and its event."""
+        held_by = dispatches.lock_target(conn, context.tenant_id, clearance.target_digest, clearance.dispatch_key, self._clock.now())
+        if held_by is not None:
+            raise NotCleared(
+                f"the target {clearance.target.name!r} is locked by dispatch {held_by}", hint="wait for it, or see `bcce incident show`"
+            )
+        dispatches.insert_dispatch(
+            conn,
+            Dispatch.cleared(clearance, step_key=context.key, incident_id=plan.incident_id, created_at=clearance.issued_at),
+        )
+        facts: Mapping[str, object] = {
+            "dispatchId": clearance.dispatch_key,
+            "clearanceId": clearance.id,
+            "runId": context.run_id,
+            "incidentId": plan.incident_id,
+            "planId": plan.id,
+            "target": clearance.target.name,
+            "scriptDigest": clearance.script_digest,
+            "approvalDigest": clearance.approval_digest,
+            "approvalIds": list(clearance.approval_ids),
+        }
+        event = Event(type="dispatch.cleared", timestamp=clearance.issued_at, source="remediation", tenant_id=context.tenant_id, data=facts)
+        run_items(
+            conn,
+            [
+                self._audit.item(context.actor, "dispatch.cleared", clearance.dispatch_key, facts, correlation_id=context.correlation_id),
+                event_item(self._ids, event, correlation_id=context.correlation_id),
+            ],
+        )
+
+
+def _bound(
+    action: PlannedAction, role: Literal["script", "undo"], script: Script, target: Mapping[str, Any], judgement: Judgement
+) -> BoundScript:
+    return BoundScript(
+        action_id=action.id,
+        role=role,
+        shell=str(script.shell),
+        script=script.text.encode(),
+        parameters=script.parameters,
+        target=target,
+        effects=judgement.effects,
+    )

@@ -1,0 +1,1 @@
+"""Planners that come with BCCE, one per file."""

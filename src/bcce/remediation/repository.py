@@ -1,0 +1,63 @@
+"""Queries on plans; synchronous, inside the caller's transaction."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from bcce.approvals.model import ApprovalState
+from bcce.approvals.tables import approvals
+from bcce.kit.ids import ApprovalId, IncidentId, TenantId
+from bcce.remediation.tables import plans
+from bcce.storage.outbox import outbox_cursors
+
+
+def put_plan(conn: Connection, values: Mapping[str, object]) -> None:
+    """Stores a plan unless one with its id is there: a step that is called again after a crash finds its own."""
+    if conn.execute(select(plans.c.id).where(plans.c.id == values["id"])).first() is None:
+        conn.execute(insert(plans), [dict(values)])
+
+
+def get_plan(conn: Connection, tenant_id: TenantId, plan_id: str) -> Mapping[str, Any] | None:
+    """A plan's row by id; None when the tenant has none such."""
+    return conn.execute(select(plans).where(plans.c.tenant_id == tenant_id, plans.c.id == plan_id)).mappings().first()  # type: ignore[return-value]  # a row mapping is a mapping
+
+
+def latest_plan(conn: Connection, tenant_id: TenantId, incident_id: str) -> Mapping[str, Any] | None:
+    """The incident's newest plan; None when it has none."""
+    query = select(plans).where(plans.c.tenant_id == tenant_id, plans.c.incident_id == incident_id)
+    return conn.execute(query.order_by(plans.c.created_at.desc(), plans.c.id.desc()).limit(1)).mappings().first()  # type: ignore[return-value]  # a row mapping is a mapping
+
+
+def pending_approvals(conn: Connection, tenant_id: TenantId, incident_id: IncidentId) -> list[ApprovalId]:
+    """The approvals of an incident that nobody has decided."""
+    table = approvals
+    query = select(table.c.id).where(
+        table.c.tenant_id == tenant_id, table.c.incident_id == incident_id, table.c.state == ApprovalState.PENDING
+    )
+    return [ApprovalId(value) for value in conn.execute(query).scalars()]
+
+
+def step_cursor(conn: Connection, name: str, position: int) -> bool:
+    """Takes the event at `position` for this transaction; False when another process has handled it.
+
+    The update waits for a competitor's transaction and then sees its result, so of two processes one handles the event.
+    """
+    table = outbox_cursors
+    if conn.execute(update(table).where(table.c.name == name, table.c.position < position).values(position=position)).rowcount == 1:
+        return True
+    if conn.execute(select(table.c.position).where(table.c.name == name)).first() is not None:
+        return False
+    conn.execute(insert(table).values(name=name, position=position))
+    return True
+
+
+def approvals_of(conn: Connection, tenant_id: TenantId, incident_id: IncidentId) -> list[ApprovalId]:
+    """Every approval that was asked for an incident, oldest first."""
+    table = approvals
+    query = (
+        select(table.c.id)
+        .where(table.c.tenant_id == tenant_id, table.c.incident_id == incident_id)
+        .order_by(table.c.requested_at, table.c.id)
+    )
+    return [ApprovalId(value) for value in conn.execute(query).scalars()]

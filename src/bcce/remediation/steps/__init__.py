@@ -1,0 +1,1 @@
+"""The step types of the remediation story, one topic per file."""
