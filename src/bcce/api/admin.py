@@ -1,0 +1,127 @@
+"""Tokens, knowledge, tickets, scripts, events, the audit log."""
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from bcce.api.context import ActorDep, RuntimeDep
+from bcce.api.wire import wire
+from bcce.kit.errors import InvalidInput
+from bcce.kit.redact import redact
+from bcce.security.audit import verify_audit
+from bcce.security.authz import Permission, Role, require
+from bcce.storage.outbox import read_after
+
+router = APIRouter(prefix="/api/v1", tags=["administration"])
+
+
+class NewToken(BaseModel):
+    """A token to make: of a role, or of a webhook source (then `provider` and `source`)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = Field(default=None, max_length=120)
+    role: Role | None = None
+    provider: str | None = Field(default=None, max_length=64)
+    source: str | None = Field(default=None, max_length=64)
+    expires_at: datetime | None = Field(default=None, alias="expiresAt")
+
+
+class NewDocument(BaseModel):
+    """An SOP as Markdown with front matter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(max_length=256 * 1024)
+    origin: str = Field(max_length=255)
+
+
+class ScriptText(BaseModel):
+    """A script to judge; nothing is run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    shell: str = "bash"
+    script: str = Field(max_length=1024 * 1024)
+    parameters: list[str] = Field(default_factory=list, max_length=100)
+
+
+@router.get("/tokens", summary="List tokens; their text is never shown again")
+async def list_tokens(runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
+    """Newest first."""
+    return {"items": wire(await runtime.tokens.list(actor)), "next": None}
+
+
+@router.post("/tokens", status_code=201, summary="Make a token; the answer is the only place where its text is shown")
+async def create_token(given: NewToken, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
+    """Of a role or of a source."""
+    if given.provider is not None and given.source is not None and given.role is None:
+        issued = await runtime.tokens.create_source(actor, provider=given.provider, source=given.source, expires_at=given.expires_at)
+    elif given.role is not None and given.name and given.provider is None and given.source is None:
+        issued = await runtime.tokens.create(actor, name=given.name, role=given.role, expires_at=given.expires_at)
+    else:
+        raise InvalidInput("give `name` and `role` for a person's token, or `provider` and `source` for a webhook's")
+    return {**wire(issued.token), "token": issued.secret.reveal()}
+
+
+@router.delete("/tokens/{token_id}", summary="Revoke a token")
+async def revoke_token(token_id: str, runtime: RuntimeDep, actor: ActorDep, force: bool = False) -> dict[str, Any]:
+    """At once."""
+    return dict(wire(await runtime.tokens.revoke(actor, token_id, force=force)))
+
+
+@router.get("/documents", summary="List SOPs")
+async def list_documents(runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
+    """By name."""
+    return {"items": wire(await runtime.knowledge.list(actor, limit=500)), "next": None}
+
+
+@router.put("/documents", summary="Store an SOP; the same text again changes nothing")
+async def put_document(given: NewDocument, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
+    """A changed text becomes a new version."""
+    return dict(wire(await runtime.knowledge.put(actor, given.text, given.origin)))
+
+
+@router.post("/scripts/check", summary="Judge a script without running it")
+async def check_script(given: ScriptText, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
+    """Verdict, findings, effects."""
+    # In a thread: a hostile text may take a second, in which nobody else should have to wait.
+    judged = await asyncio.to_thread(runtime.safety.check, actor, given.shell, given.script, parameters=given.parameters)
+    return dict(judged.to_dict())
+
+
+@router.get("/audit", summary="Check the audit log")
+async def audit(runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
+    """Every record, every link, every signed checkpoint."""
+    return dict(wire(await verify_audit(actor, runtime.db, runtime.audit, runtime.checkpoints)))
+
+
+@router.get("/events", summary="Read events after a position, in order")
+async def events(
+    runtime: RuntimeDep, actor: ActorDep, after: int = Query(0, ge=0), limit: int = Query(100, ge=1, le=1000)
+) -> dict[str, Any]:
+    """`next` is the position to continue after."""
+    require(actor, Permission.INCIDENTS_READ)
+    rows = await runtime.db.read(lambda conn: read_after(conn, after, limit, tenant_id=actor.tenant_id))
+    items = [
+        {
+            "position": row.position,
+            "type": row.type,
+            "timestamp": wire(row.at),
+            "source": row.source,
+            "correlationId": row.correlation_id,
+            "data": dict(row.data),
+        }
+        for row in rows
+    ]
+    return {"items": items, "next": rows[-1].position if rows else after}
+
+
+@router.get("/config", summary="Show the settings in force")
+async def config(request: Request, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
+    """Passwords in URLs are masked."""
+    require(actor, Permission.CONFIG_READ)
+    return {key: redact(value) for key, value in runtime.settings.model_dump(mode="json").items()}
