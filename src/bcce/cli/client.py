@@ -1,0 +1,128 @@
+"""How a command reaches the services: over HTTP to a running server, else the same API in this process.
+
+Either way it is the same requests, so no command has a second path.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from bcce.cli.settings import home, load_settings
+from bcce.kit.errors import BcceError, ExitCode, Unavailable
+
+T = TypeVar("T")
+SERVER_FILE = "server.json"
+_TIMEOUT_S = 60.0
+
+
+class ApiProblem(BcceError):
+    """The server answered with a problem."""
+
+    def __init__(self, body: Mapping[str, Any], status: int) -> None:
+        super().__init__(str(body.get("detail", f"the server answered {status}")), hint=body.get("hint"), details=dict(body))
+        self.code = str(body.get("code", "http-error"))  # type: ignore[misc]  # the server's own code
+        self.status = status  # type: ignore[misc]  # as above
+        self.exit_code = ExitCode.USAGE if status == 400 else ExitCode.FAILED  # type: ignore[misc]  # as above
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Requests to the API; a problem becomes an error."""
+
+    http: httpx.AsyncClient
+
+    async def get(self, path: str, **query: Any) -> Any:
+        """The JSON of a GET; query values that are None are left out."""
+        return await self._send("GET", path, params={name: value for name, value in query.items() if value is not None})
+
+    async def post(self, path: str, body: Any) -> Any:
+        """The JSON of a POST with a JSON body."""
+        return await self._send("POST", path, json=body)
+
+    async def post_bytes(self, path: str, body: bytes) -> Any:
+        """The JSON of a POST of a body as it is."""
+        return await self._send("POST", path, content=body, headers={"Content-Type": "application/json"})
+
+    async def put(self, path: str, body: Any) -> Any:
+        """The JSON of a PUT with a JSON body."""
+        return await self._send("PUT", path, json=body)
+
+    async def delete(self, path: str, **query: Any) -> Any:
+        """The JSON of a DELETE."""
+        return await self._send("DELETE", path, params=query)
+
+    async def _send(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            response = await self.http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"the server does not answer: {type(error).__name__}", hint="is `bcce serve` running?") from error
+        if response.status_code >= 400:
+            try:
+                body = response.json()
+            except json.JSONDecodeError:
+                body = {"detail": f"the server answered {response.status_code}"}
+            raise ApiProblem(body, response.status_code)
+        return response.json()
+
+
+@asynccontextmanager
+async def connect() -> AsyncIterator[Client]:
+    """A client with the administrator's token of this installation."""
+    where = home()
+    running = read_server(where)
+    if running is not None:
+        async with httpx.AsyncClient(
+            base_url=running["url"], headers=_auth(Path(running["token"])), timeout=_TIMEOUT_S, trust_env=False
+        ) as http:
+            yield Client(http)
+        return
+    from bcce.api.app import create_app  # noqa: PLC0415 - a command that talks to a server does not need the server's code
+    from bcce.observability.logging import configure_logging  # noqa: PLC0415 - as above
+    from bcce.runtime import open_runtime  # noqa: PLC0415 - as above
+    from bcce.runtime.runtime import admin_token_path  # noqa: PLC0415 - as above
+
+    settings = load_settings().settings
+    configure_logging("console", "WARNING", secrets=settings.database.secrets())
+    async with open_runtime(settings, home=where, works=False) as runtime:
+        transport = httpx.ASGITransport(create_app(runtime))
+        headers = _auth(admin_token_path(where))
+        async with httpx.AsyncClient(transport=transport, base_url="http://bcce.local", headers=headers, timeout=_TIMEOUT_S) as http:
+            yield Client(http)
+
+
+def read_server(where: Path) -> dict[str, Any] | None:
+    """The running server's address and token path, None when none runs."""
+    try:
+        found: dict[str, Any] = json.loads((where / SERVER_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return found if Path(f"/proc/{found.get('pid')}").exists() else None
+
+
+def call(action: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
+    """What `action` returns, run in an event loop of its own."""
+
+    async def run() -> T:
+        async with connect() as client:
+            return await action(client)
+
+    return asyncio.run(run())
+
+
+def segment(value: str) -> str:
+    """`value` as one segment of a path."""
+    return quote(value, safe="")
+
+
+def _auth(token: Path) -> dict[str, str]:
+    try:
+        return {"Authorization": f"Bearer {token.read_text(encoding='ascii').strip()}"}
+    except OSError as error:
+        raise Unavailable(f"the token file {token} cannot be read", hint="run as the account that runs the server") from error

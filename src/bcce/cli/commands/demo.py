@@ -1,0 +1,94 @@
+"""`bcce demo`."""
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from bcce.cli.commands.incident import approval_lines
+from bcce.demo.story import DEMO_USER, Story
+from bcce.kit.clock import SystemClock
+from bcce.kit.errors import ExitCode
+from bcce.kit.text import clean
+
+_STYLES = {"closed": "bold green", "resolved": "bold green", "escalated": "bold yellow", "awaiting_approval": "bold cyan"}
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Approve as a named demo user instead of asking.")
+@click.option("--keep", is_flag=True, help="Leave the server, the patient and the monitor running afterwards.")
+@click.option("--timeout", default=90.0, show_default=True, help="Seconds after which a scene in which nothing happens has failed.")
+def command(yes: bool, keep: bool, timeout: float) -> int:
+    """Watch a broken service being repaired, from a real monitoring webhook on. Exit 0 only if it truly answers again."""
+    folder = Path(tempfile.mkdtemp(prefix="bcce-demo-"))
+    screen = ConsoleScreen(Console(highlight=False), asks=not yes and sys.stdin.isatty())
+    is_over = False
+    try:
+        story = Story(folder=folder, screen=screen, clock=SystemClock(), timeout_s=timeout, keep=keep)
+        outcome = asyncio.run(story.play())
+        is_over = outcome.is_success
+    finally:
+        if is_over and not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    screen.scene("The end")
+    screen.say(f"the patient {'answers again' if outcome.is_healthy else 'does NOT answer'}")
+    screen.say(f"the tampered script {'was blocked; nothing ran' if outcome.is_guarded else 'was NOT stopped'}")
+    if keep:
+        prefix = f"BCCE_HOME={outcome.home}"
+        screen.say(f"the server stays up on {outcome.url}; look further with:")
+        for line in ("incident list", "incident show ID", "alert list", "workflow show remediate", "audit verify"):
+            screen.say(f"  {prefix} bcce {line}")
+        screen.say(f"stop it with: kill {' '.join(map(str, outcome.pids))}")
+    else:
+        screen.say("look further: bcce demo --keep leaves the server up; bcce workflow show remediate shows the workflow that just ran")
+    if not outcome.is_success:
+        screen.say(f"the logs are in {folder}")
+    return ExitCode.OK if outcome.is_success else ExitCode.FAILED
+
+
+class ConsoleScreen:
+    """The story as lines on a terminal. Everything that came from outside is cleaned and never read as markup."""
+
+    def __init__(self, console: Console, *, asks: bool) -> None:
+        self._console = console
+        self._asks = asks
+
+    def scene(self, title: str) -> None:
+        """A rule across the screen."""
+        self._console.print()
+        self._console.rule(title, align="left")
+
+    def say(self, text: str) -> None:
+        """One line."""
+        self._console.print(f"  {clean(text, limit=3000)}", markup=False, soft_wrap=True)
+
+    def happened(self, entry: Mapping[str, Any]) -> None:
+        """Time, what, and the sentence."""
+        kind = str(entry["kind"])
+        line = f"  {entry['at'][11:23]}  {kind:<18} {clean(str(entry['text']), limit=300)}"
+        self._console.print(line, style=_STYLES.get(kind, ""), markup=False, soft_wrap=True)
+
+    async def agrees(self, asked: Mapping[str, Any]) -> bool:
+        """Shows plan, script and findings, and asks; without a terminal, or with --yes, the demo user agrees and it is said."""
+        for line in approval_lines(dict(asked)):
+            self._console.print(f"    {line}", markup=False, soft_wrap=True)
+        if not self._asks:
+            self.say(f"nobody is asked (no terminal, or --yes): {DEMO_USER} approves")
+            return True
+        return await asyncio.to_thread(click.confirm, f"  Run this as {DEMO_USER}?", default=True)
+
+    def summary(self, view: Mapping[str, Any]) -> None:
+        """What became of the incident."""
+        took = view["timeToResolveSeconds"]
+        self.say(f"incident {view['id']}: {view['state']}{f', resolved after {took:.1f} s' if took is not None else ''}")
+        self.say(f"  {view['summary'] or view['title']}")
+        for item in view["dispatches"]:
+            self.say(f"  script {item['state']} with exit code {item['exitCode']}: {' / '.join((item['output'] or '').splitlines())}")
+        if view.get("ticket"):
+            self.say(f"  ticket {view['ticket']['id']}: {view['ticket']['state']}")

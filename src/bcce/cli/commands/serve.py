@@ -1,0 +1,83 @@
+"""`bcce serve`."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+
+import click
+
+from bcce.cli.client import SERVER_FILE, read_server
+from bcce.cli.settings import home, load_settings
+from bcce.kit.errors import Conflict, InvalidInput
+
+
+@click.command()
+@click.option("--host", help="The address to listen on; only this machine by default.")
+@click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 for a free one.")
+def command(host: str | None, port: int | None) -> None:
+    """Run the server: API, webhooks and workflows, until it is stopped."""
+    given = {"server.host": host, "server.port": port}
+    settings = load_settings({key: value for key, value in given.items() if value is not None}).settings
+    where = home()
+    if settings.database.url is None and read_server(where) is not None:
+        raise Conflict(f"a server runs already for {where}", hint="stop it first, or give this one another BCCE_HOME")
+    asyncio.run(_serve(settings, where))
+
+
+async def _serve(settings, where: Path) -> None:  # type: ignore[no-untyped-def]  # Settings, imported below
+    import uvicorn  # noqa: PLC0415 - the server's code is only loaded to serve
+
+    from bcce.api.app import create_app  # noqa: PLC0415 - as above
+    from bcce.observability.logging import configure_logging  # noqa: PLC0415 - as above
+    from bcce.runtime import open_runtime  # noqa: PLC0415 - as above
+
+    configure_logging(settings.logging.format, settings.logging.level, secrets=settings.database.secrets())
+    listener = _listen(settings.server.host, settings.server.port)
+    async with open_runtime(settings, home=where) as runtime:
+        config = uvicorn.Config(
+            create_app(runtime),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=10,
+            server_header=False,
+            proxy_headers=False,
+        )
+        server = uvicorn.Server(config)
+        # Uvicorn's own handlers end the process by the signal once it is down, before the runtime is closed.
+        server.capture_signals = contextlib.nullcontext  # type: ignore[assignment, method-assign]  # uvicorn offers no other way
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
+        address = f"http://{settings.server.host}:{listener.getsockname()[1]}"
+        _announce(where, address)
+        click.echo(f"BCCE listens on {address}; the administrator's token lies in {where / 'admin.token'}", err=True)
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            (where / SERVER_FILE).unlink(missing_ok=True)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket: a port that is taken is an error before anything else starts."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        raise InvalidInput(f"cannot listen on {host}:{port}: {error.strerror}", hint="choose another with --port") from error
+    listener.set_inheritable(False)
+    return listener
+
+
+def _announce(where: Path, address: str) -> None:
+    """Writes where the server is for commands of the same account; by rename, so that none reads half a file."""
+    part = where / f"{SERVER_FILE}.part"
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        json.dump({"url": address, "token": str(where / "admin.token"), "pid": os.getpid()}, file)
+    part.replace(where / SERVER_FILE)
