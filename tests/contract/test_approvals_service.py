@@ -105,6 +105,9 @@ class World:
         """A pending approval."""
         return await self.db.write(lambda conn: self.service.request(actor, conn, request))
 
+    async def revoke(self, actor: Actor, approval_id: ApprovalId, *, reason: str) -> Approval:
+        return await self.db.write(lambda conn: self.service.revoke(actor, conn, approval_id, reason=reason))
+
     async def say(self, actor: Actor, decision: Decision = Decision.APPROVE, digest_seen: str = DIGEST, comment: str = "") -> Approval:
         """A decision about the approval for REQUEST."""
         approval_id = approval_id_for(DEFAULT_TENANT, REQUEST)
@@ -393,7 +396,7 @@ async def test_what_is_not_there_is_unknown(local: World) -> None:
     for call in (
         local.service.get(ALICE, nothing),
         local.service.submit_decision(ALICE, nothing, Decision.APPROVE, comment="", digest_seen=DIGEST),
-        local.service.submit_revocation(ALICE, nothing, reason=""),
+        local.revoke(ALICE, nothing, reason=""),
     ):
         with pytest.raises(UnknownApproval):
             await call
@@ -405,7 +408,7 @@ async def test_another_tenants_approval_is_unknown(world: World) -> None:
     for call in (
         world.service.get(stranger, approval.id),
         world.service.submit_decision(stranger, approval.id, Decision.APPROVE, comment="", digest_seen=DIGEST),
-        world.service.submit_revocation(stranger, approval.id, reason=""),
+        world.revoke(stranger, approval.id, reason=""),
     ):
         with pytest.raises(UnknownApproval):
             await call
@@ -466,7 +469,7 @@ async def test_a_run_that_is_over_takes_no_decision(world: World, problem: Confl
     with pytest.raises(type(problem)):
         await world.say(ALICE)
     with pytest.raises(type(problem)):
-        await world.service.submit_revocation(ALICE, approval.id, reason="")
+        await world.revoke(ALICE, approval.id, reason="")
 
     assert (await world.state(), await world.deciders(), await world.recorded_facts()) == (ApprovalState.PENDING, [], [])
     assert [kind for kind, _, _ in await world.events()] == ["approval.requested"]
@@ -509,9 +512,7 @@ async def test_of_agreeing_and_refusing_at_once_one_wins(world: World) -> None:
 
 async def test_whoever_agrees_while_another_revokes_it_ends_revoked(world: World) -> None:
     approval = await world.ask()
-    results = await asyncio.gather(
-        world.say(ALICE), world.service.submit_revocation(BOB, approval.id, reason="wait"), return_exceptions=True
-    )
+    results = await asyncio.gather(world.say(ALICE), world.revoke(BOB, approval.id, reason="wait"), return_exceptions=True)
 
     assert outcomes(results) in ([Approval, Approval], [Approval, ApprovalNotOpen])
     assert await world.state() is ApprovalState.REVOKED
@@ -561,7 +562,7 @@ async def test_a_given_approval_can_be_taken_back(world: World) -> None:
     approval = await world.ask()
     await world.say(ALICE)
     world.clock.advance(5)
-    revoked = await world.service.submit_revocation(BOB, approval.id, reason="wrong\x00 host")
+    revoked = await world.revoke(BOB, approval.id, reason="wrong\x00 host")
 
     assert (revoked.state, revoked.decided_at) == (ApprovalState.REVOKED, world.clock.now())
     assert not await world.is_granted(approval)
@@ -579,14 +580,14 @@ async def test_a_given_approval_can_be_taken_back(world: World) -> None:
 
 async def test_a_request_can_be_withdrawn_by_the_system_that_made_it(local: World) -> None:
     approval = await local.ask()
-    assert (await local.service.submit_revocation(PIPELINE, approval.id, reason="the alert is over")).state is ApprovalState.REVOKED
+    assert (await local.revoke(PIPELINE, approval.id, reason="the alert is over")).state is ApprovalState.REVOKED
 
 
 @pytest.mark.parametrize("actor", [VIEWER, role_actor(Role.RESPONDER, id="user:r", name="r"), source_actor("alertmanager", "prod")])
 async def test_taking_back_needs_the_right_to_decide(local: World, actor: Actor) -> None:
     approval = await local.ask()
     with pytest.raises(Forbidden):
-        await local.service.submit_revocation(actor, approval.id, reason="")
+        await local.revoke(actor, approval.id, reason="")
     assert await local.state() is ApprovalState.PENDING
 
 
@@ -594,7 +595,7 @@ async def test_what_is_over_cannot_be_taken_back(local: World) -> None:
     approval = await local.ask()
     await local.say(ALICE, Decision.REJECT)
     with pytest.raises(ApprovalNotOpen) as caught:
-        await local.service.submit_revocation(BOB, approval.id, reason="")
+        await local.revoke(BOB, approval.id, reason="")
 
     assert caught.value.details == {"approvalId": approval.id, "state": "rejected"}
     assert len(await local.recorded_facts()) == 1

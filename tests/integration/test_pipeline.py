@@ -40,12 +40,12 @@ class Story:
     """One server and the world around it."""
 
     def __init__(self, client: httpx.AsyncClient, world: Path) -> None:
-        self._client = client
+        self.client = client
         self.world = world
         self._started_at = datetime.now(UTC).isoformat()
 
     async def call(self, method: str, path: str, **options: Any) -> Any:
-        answer = await self._client.request(method, f"/api/v1{path}", **options)
+        answer = await self.client.request(method, f"/api/v1{path}", **options)
         assert answer.status_code < 400, answer.text
         return answer.json()
 
@@ -133,6 +133,27 @@ async def test_a_rejected_plan_runs_nothing_and_a_person_gets_it(story: Story) -
     view = await story.ended()
 
     assert (view["state"], view["ticket"]["state"], story.effects()) == ("escalated", "open", [])
+
+
+async def test_a_request_that_is_taken_back_runs_nothing_and_a_person_gets_it(story: Story) -> None:
+    await story.load()
+    await story.webhook("firing")
+    asked = await story.asked()
+    taken_back = await story.call("POST", f"/incidents/{asked['id']}/revoke", json={"reason": "the wrong machine"})
+    view = await story.ended()
+
+    assert taken_back["state"] == "revoked"
+    assert (view["state"], view["approvals"][-1]["state"], story.effects()) == ("escalated", "revoked", [])
+
+
+async def test_nothing_is_left_to_take_back_after_the_script(story: Story) -> None:
+    await story.load(patience_s=1)
+    await story.webhook("firing")
+    await story.decide("approve")
+    view = await story.ended()
+    answer = await story.client.post(f"/api/v1/incidents/{view['id']}/revoke", json={"reason": "too late"})
+
+    assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
 
 
 async def test_a_blocked_script_is_never_asked_for(story: Story) -> None:

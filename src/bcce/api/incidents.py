@@ -9,7 +9,7 @@ from bcce.api.context import ActorDep, RuntimeDep
 from bcce.api.wire import wire
 from bcce.approvals.model import Decision
 from bcce.kit.ids import IncidentId
-from bcce.remediation.view import incident_view, pending_approval
+from bcce.remediation.view import incident_view, pending_approval, revoke_approval
 
 router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"])
 
@@ -21,6 +21,14 @@ class Answer(BaseModel):
 
     digest: str = Field(max_length=80)
     comment: str = Field(default="", max_length=2000)
+
+
+class Reason(BaseModel):
+    """Why somebody takes an approval back; kept in the audit log."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(min_length=1, max_length=2000)
 
 
 @router.get("", summary="List incidents, newest first")
@@ -55,6 +63,17 @@ async def approve(incident_id: str, answer: Answer, runtime: RuntimeDep, actor: 
 async def reject(incident_id: str, answer: Answer, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
     """The incident is handed to a person."""
     return await _decide(incident_id, "reject", answer, runtime, actor)
+
+
+@router.post("/{incident_id}/revoke", summary="Take an approval back that was asked for or given, before its script has started")
+async def revoke(incident_id: str, reason: Reason, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
+    """The incident is handed to a person; a script that has started is not stopped by it."""
+    await runtime.incidents.get(actor, IncidentId(incident_id))
+    approval = await runtime.db.write(
+        lambda conn: revoke_approval(actor, conn, runtime.approvals, IncidentId(incident_id), reason=reason.reason)
+    )
+    runtime.ring(approval.run_id)
+    return {"incidentId": incident_id, "approvalId": approval.id, "state": str(approval.state)}
 
 
 async def _decide(incident_id: str, decision: Literal["approve", "reject"], answer: Answer, runtime: Any, actor: Any) -> dict[str, Any]:

@@ -241,10 +241,6 @@ class ApprovalService:
         """`decide` in a transaction of its own; durable when it returns."""
         return await self._db.write(lambda conn: self.decide(actor, conn, approval_id, decision, comment=comment, digest_seen=digest_seen))
 
-    async def submit_revocation(self, actor: Actor, approval_id: ApprovalId, *, reason: str) -> Approval:
-        """`revoke` in a transaction of its own; durable when it returns."""
-        return await self._db.write(lambda conn: self.revoke(actor, conn, approval_id, reason=reason))
-
     async def expire_overdue(self) -> tuple[RunId, ...]:
         """Expires everything that is overdue now; returns the runs to ring."""
         now = self._clock.now()

@@ -35,6 +35,12 @@ def list_for_step(conn: Connection, run_id: str, step_key: str) -> list[Dispatch
     return [_dispatch(row) for row in conn.execute(query.order_by(dispatches.c.created_at, dispatches.c.id)).mappings()]
 
 
+def has_started(conn: Connection, run_id: str, approval_digest: str) -> bool:
+    """Whether a run has a dispatch of what the digest names."""
+    query = select(dispatches.c.id).where(dispatches.c.run_id == run_id, dispatches.c.approval_digest == approval_digest)
+    return conn.execute(query.limit(1)).first() is not None
+
+
 def list_dispatches(
     conn: Connection,
     tenant_id: TenantId,

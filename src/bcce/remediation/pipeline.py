@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from bcce.alerts.model import Alert, AlertStatus
 from bcce.alerts.repository import get_alerts
+from bcce.approvals.model import ApprovalState
 from bcce.approvals.service import ApprovalService
 from bcce.incidents import repository as incidents
 from bcce.incidents.model import TERMINAL, IncidentState
@@ -202,7 +203,7 @@ class Pipeline:
             self._incidents.note(actor, conn, incident.id, "alert-resolved", f"{alert.name} was resolved at the source")
             members = get_alerts(conn, row.tenant_id, incidents.alert_ids(conn, incident.id))
             if incident.state is IncidentState.AWAITING_APPROVAL and all(item.status is AlertStatus.RESOLVED for item in members):
-                for approval_id in repository.pending_approvals(conn, row.tenant_id, incident.id):
+                for approval_id in repository.approvals_of(conn, row.tenant_id, incident.id, {ApprovalState.PENDING}):
                     self._approvals.revoke(actor, conn, approval_id, reason="the alerts were resolved meanwhile")
 
     def _workflow_failed(self, actor: Actor, conn: Connection, row: OutboxRow, reaction: Reaction) -> None:

@@ -1,6 +1,6 @@
 """Queries on plans; synchronous, inside the caller's transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -29,15 +29,6 @@ def latest_plan(conn: Connection, tenant_id: TenantId, incident_id: str) -> Mapp
     return conn.execute(query.order_by(plans.c.created_at.desc(), plans.c.id.desc()).limit(1)).mappings().first()  # type: ignore[return-value]  # a row mapping is a mapping
 
 
-def pending_approvals(conn: Connection, tenant_id: TenantId, incident_id: IncidentId) -> list[ApprovalId]:
-    """The approvals of an incident that nobody has decided."""
-    table = approvals
-    query = select(table.c.id).where(
-        table.c.tenant_id == tenant_id, table.c.incident_id == incident_id, table.c.state == ApprovalState.PENDING
-    )
-    return [ApprovalId(value) for value in conn.execute(query).scalars()]
-
-
 def step_cursor(conn: Connection, name: str, position: int) -> bool:
     """Takes the event at `position` for this transaction; False when another process has handled it.
 
@@ -52,12 +43,10 @@ def step_cursor(conn: Connection, name: str, position: int) -> bool:
     return True
 
 
-def approvals_of(conn: Connection, tenant_id: TenantId, incident_id: IncidentId) -> list[ApprovalId]:
-    """Every approval that was asked for an incident, oldest first."""
+def approvals_of(
+    conn: Connection, tenant_id: TenantId, incident_id: IncidentId, states: Collection[ApprovalState] = tuple(ApprovalState)
+) -> list[ApprovalId]:
+    """The approvals that were asked for an incident and are in one of `states`, oldest first."""
     table = approvals
-    query = (
-        select(table.c.id)
-        .where(table.c.tenant_id == tenant_id, table.c.incident_id == incident_id)
-        .order_by(table.c.requested_at, table.c.id)
-    )
-    return [ApprovalId(value) for value in conn.execute(query).scalars()]
+    query = select(table.c.id).where(table.c.tenant_id == tenant_id, table.c.incident_id == incident_id, table.c.state.in_(sorted(states)))
+    return [ApprovalId(value) for value in conn.execute(query.order_by(table.c.requested_at, table.c.id)).scalars()]

@@ -6,7 +6,8 @@ from sqlalchemy import Connection
 
 from bcce.alerts.repository import get_alerts
 from bcce.approvals import repository as approvals
-from bcce.approvals.model import Approval
+from bcce.approvals.model import Approval, ApprovalState
+from bcce.approvals.service import ApprovalService
 from bcce.execution import repository as dispatches
 from bcce.incidents import repository as incidents
 from bcce.incidents.model import Incident, TimelineEntry
@@ -35,10 +36,26 @@ async def pending_approval(actor: Actor, db: Database, incident_id: IncidentId) 
         NothingToDecide: it waits for none.
     """
     require(actor, Permission.APPROVALS_READ)
-    pending = await db.read(lambda conn: repository.pending_approvals(conn, actor.tenant_id, incident_id))
+    pending = await db.read(lambda conn: repository.approvals_of(conn, actor.tenant_id, incident_id, {ApprovalState.PENDING}))
     if not pending:
         raise NothingToDecide(f"incident {incident_id} does not wait for an approval", hint="`bcce incident show` tells where it is")
     return pending[-1]
+
+
+def revoke_approval(actor: Actor, conn: Connection, approvals: ApprovalService, incident_id: IncidentId, *, reason: str) -> Approval:
+    """Takes the incident's newest approval back, asked for or given; its run is woken.
+
+    Raises:
+        NothingToDecide: it has none, or its script has started.
+    """
+    open_ones = repository.approvals_of(conn, actor.tenant_id, incident_id, {ApprovalState.PENDING, ApprovalState.APPROVED})
+    if not open_ones:
+        raise NothingToDecide(f"incident {incident_id} has no approval to take back", hint="`bcce incident show` tells where it is")
+    # Takes the run's row lock, which the gate holds while it writes a dispatch: what is seen afterwards is final.
+    revoked = approvals.revoke(actor, conn, open_ones[-1], reason=reason)
+    if dispatches.has_started(conn, str(revoked.run_id), revoked.digest):
+        raise NothingToDecide(f"the script of incident {incident_id} has started", hint="`bcce incident show` tells how it went")
+    return revoked
 
 
 async def incident_view(

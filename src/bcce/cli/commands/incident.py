@@ -59,6 +59,15 @@ def reject(incident_id: str, comment: str, yes: bool, as_json: bool) -> None:
     _decide(incident_id, "reject", comment, yes, as_json)
 
 
+@group.command()
+@click.argument("incident_id")
+@click.option("--reason", required=True, help="Why; kept in the audit log.")
+@json_option
+def revoke(incident_id: str, reason: str, as_json: bool) -> None:
+    """Take an approval back before its script has started; the incident is handed to a person."""
+    show_item(call(lambda client: client.post(f"/api/v1/incidents/{segment(incident_id)}/revoke", {"reason": reason})), as_json=as_json)
+
+
 def _decide(incident_id: str, decision: str, comment: str, yes: bool, as_json: bool) -> None:
     path = f"/api/v1/incidents/{segment(incident_id)}"
 
