@@ -78,6 +78,13 @@ async def test_unknown_things_and_wrong_types_are_problems(client: httpx.AsyncCl
     assert problem(await client.get("/api/v1/incidents", params={"state": "asleep"})) == (400, "invalid-input")
 
 
+@pytest.mark.parametrize(
+    "query", ["/alerts?status=open", "/alerts?state=firing", "/incidents?status=open", "/runs?sate=failed", "/audit?limit=1"]
+)
+async def test_a_filter_that_is_not_there_never_shows_everything(client: httpx.AsyncClient, query: str) -> None:
+    assert problem(await client.get(f"/api/v1{query}")) == (400, "invalid-input")
+
+
 async def test_without_a_token_nothing_is_told(client: httpx.AsyncClient) -> None:
     client.headers.pop("Authorization")
 

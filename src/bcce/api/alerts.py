@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 
-from bcce.alerts.service import FILTERS
 from bcce.api.context import ActorDep, RuntimeDep
 from bcce.api.wire import wire
 
@@ -13,10 +12,29 @@ router = APIRouter(prefix="/api/v1", tags=["alerts"])
 
 @router.get("/alerts", summary="List alerts, the most recently seen first")
 async def list_alerts(
-    request: Request, runtime: RuntimeDep, actor: ActorDep, cursor: str | None = None, limit: int = Query(50, ge=1, le=500)
+    runtime: RuntimeDep,
+    actor: ActorDep,
+    status: str | None = None,
+    name: str | None = None,
+    severity: str | None = None,
+    source: str | None = None,
+    provider: str | None = None,
+    service: str | None = None,
+    host: str | None = None,
+    cursor: str | None = None,
+    limit: int = Query(50, ge=1, le=500),
 ) -> dict[str, Any]:
-    """Filters are query parameters: status, name, severity, source, provider, service, host."""
-    filters = {name: value for name, value in request.query_params.items() if name in FILTERS}
+    """A page of alerts; each filter asks for exactly its value."""
+    asked = {
+        "status": status,
+        "name": name,
+        "severity": severity,
+        "source": source,
+        "provider": provider,
+        "service": service,
+        "host": host,
+    }
+    filters = {key: value for key, value in asked.items() if value is not None}
     page, following = await runtime.alerts.list(actor, filters=filters, cursor=cursor, limit=limit)
     return {"items": wire(page), "next": following}
 

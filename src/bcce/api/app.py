@@ -1,9 +1,10 @@
 """The application for one runtime."""
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp
 
 from bcce.api import admin, alerts, incidents, problems, system, webhooks, workflows
+from bcce.api.context import check_query
 from bcce.api.middleware import RequestContext
 from bcce.runtime import Runtime
 
@@ -16,7 +17,10 @@ def create_app(runtime: Runtime) -> ASGIApp:
         title="BCCE", version=VERSION, description="From a monitoring alert to a verified fix.", openapi_url="/api/v1/openapi.json"
     )
     app.state.runtime = runtime
-    for module in (webhooks, alerts, incidents, workflows, admin, system):
+    # A monitor may add what it likes to the address of a webhook or a health page.
+    for module in (webhooks, system):
         app.include_router(module.router)
+    for module in (alerts, incidents, workflows, admin):
+        app.include_router(module.router, dependencies=[Depends(check_query)])
     problems.install(app)
     return RequestContext(app, runtime)

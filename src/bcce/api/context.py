@@ -4,6 +4,8 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from bcce.kit.errors import InvalidInput
+from bcce.kit.text import clean
 from bcce.runtime import Runtime
 from bcce.security.actor import Actor
 from bcce.security.origin import authenticate
@@ -21,6 +23,19 @@ async def get_actor(request: Request) -> Actor:
         Unauthenticated: there is no valid one.
     """
     return await authenticate(get_runtime(request).tokens, request.headers.get("authorization"))
+
+
+async def check_query(request: Request) -> None:
+    """Refuses a query parameter that the endpoint does not have: a filter that is misspelled would otherwise show everything.
+
+    Raises:
+        InvalidInput: there is one.
+    """
+    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    for name in request.query_params:
+        if name not in known:
+            hint = f"parameters: {', '.join(known)}" if known else "this endpoint takes none"
+            raise InvalidInput(f"there is no query parameter {clean(name, limit=60)!r}", hint=hint)
 
 
 RuntimeDep = Annotated[Runtime, Depends(get_runtime)]
