@@ -1,8 +1,12 @@
 """A validator's answer. Pure."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from bcce.kit.findings import Effects, Finding, Verdict
+
+#: The size above which no script is judged, in bytes of UTF-8.
+MAX_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

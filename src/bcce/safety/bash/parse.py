@@ -6,7 +6,8 @@ from functools import lru_cache
 import tree_sitter_bash
 from tree_sitter import Language, Parser, Tree
 
-MAX_BYTES = 64 * 1024
+from bcce.safety.model import MAX_BYTES
+
 #: The grammar's error recovery is quadratic in these; no honest script comes near.
 _MOST = {"|": 1000, "`": 200, "(": 2000, "{": 2000, "<<": 200, "$": 8000}
 #: How often the text may be read in all.

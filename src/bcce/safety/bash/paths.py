@@ -103,8 +103,3 @@ def is_tree(path: str, *, large: bool = False) -> bool:
     return bool(_TREE.fullmatch(cleaned) or (value.startswith("~") and re.fullmatch(r"~[^/]*/?", value))) and not (
         large and _SMALL_TREE.fullmatch(cleaned)
     )
-
-
-def is_hole(value: str) -> bool:
-    """Nothing of it is known."""
-    return bool(value) and value[0] in (ANY, OUT) and len(value) == 1

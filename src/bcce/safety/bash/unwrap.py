@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 
 from bcce.safety.bash.environment import Environment
 from bcce.safety.bash.script import Script
-from bcce.safety.bash.values import ANY, NUM, OUT, STAR, holes, is_literal, prefix
+from bcce.safety.bash.values import ANY, OUT, STAR, is_literal
 from bcce.safety.bash.view import Call, Embedded, View
 from bcce.safety.bash.wrappers import JOINED, SCRIPT_OPTIONS, SHELLS, WRAPPERS, Wrapper
 
@@ -231,13 +231,3 @@ def _trap(seen: View, call: Call) -> None:
     if any(word in ("DEBUG", "RETURN") for word in words[1:]) or not is_literal(words[0]):
         call.is_wrapper = False
     seen.embedded.append(Embedded(call, words[0]))
-
-
-def is_known(text: str) -> bool:
-    """All of it is known but numbers."""
-    return not holes(text) - {NUM}
-
-
-def starts_like_option(value: str) -> bool:
-    """It may turn out to be an option: nothing literal stands in front."""
-    return prefix(value) == "" and not is_literal(value) and value[0] != NUM

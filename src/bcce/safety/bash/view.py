@@ -1,7 +1,7 @@
 """What rules see of a script: its calls with wrappers taken off and values filled in, and the scripts inside it."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bcce.safety.bash.environment import Environment
@@ -172,10 +172,6 @@ class View:
         if found is None:
             found = self._targets[id(redirect)] = tuple(" ".join(way) for way in self.environment.expand(redirect.target))
         return found
-
-    def calls_of(self, commands: Sequence[Command]) -> list[Call]:
-        """The calls of some commands."""
-        return [call for command in commands for call in self.by_command.get(id(command), [])]
 
     def sources(self, call: Call) -> Iterator[Call]:
         """The calls whose output reaches `call`, directly or through others, by pipes, substitutions and functions."""

@@ -22,25 +22,6 @@ from bcce.safety.powershell.secrets import is_secret_place
 from bcce.safety.powershell.values import plain
 from bcce.safety.powershell.view import View
 
-#: Properties of the session that change what later commands do when they are set.
-_QUIET = frozenset(
-    [
-        "erroractionpreference",
-        "progresspreference",
-        "verbosepreference",
-        "warningpreference",
-        "informationpreference",
-        "debugpreference",
-        "outputencoding",
-        "formatenumerationlimit",
-        "maximumhistorycount",
-        "ofs",
-        "null",
-        "lastexitcode",
-        "error",
-        "matches",
-    ]
-)
 _SPECIAL = re.compile(
     r"psdefaultparametervalues|whatifpreference|confirmpreference|executioncontext|psmoduleautoloadingpreference|psmodulepath|"
     r"psemailserver|pssessionoption"

@@ -68,8 +68,6 @@ def _natives() -> Mapping[str, list[re.Pattern[str]]]:
 
 
 _NATIVES = _natives()
-#: Names that are aliases of cmdlets when `.exe` is left out.
-_NEEDS_EXE = frozenset({"sc", "where", "sort", "fc", "curl"})
 
 
 def why_not_program(view: View, call: Call, name: str) -> str | None:

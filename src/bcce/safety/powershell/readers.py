@@ -39,7 +39,6 @@ _PROPERTIES = re.compile(
     r"thumbprint|notafter|enabled|memberof|members",
     re.IGNORECASE,
 )
-_WRITES_FILE: Final = frozenset({"out-file", "set-content", "add-content", "export-csv", "export-clixml", "start-transcript"})
 
 
 def why_not(view: View, call: Call) -> str | None:
@@ -244,10 +243,6 @@ def _module(view: View, call: Call) -> str | None:
         if words and all(_MODULES.fullmatch(word) for word in words if word.lower() not in ("stop", "silentlycontinue"))
         else "a module runs code when it is loaded"
     )
-
-
-def _event_log(view: View, call: Call) -> str | None:
-    return _cmdlet(view, call, str(call.name))
 
 
 def _cim(view: View, call: Call) -> str | None:

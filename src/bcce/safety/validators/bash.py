@@ -10,7 +10,7 @@ from bcce.plugins import Services
 from bcce.safety.bash.effects import effects_of, writes
 from bcce.safety.bash.environment import Environment
 from bcce.safety.bash.opinion import disagreement
-from bcce.safety.bash.parse import MAX_BYTES, original, stand_ins
+from bcce.safety.bash.parse import original, stand_ins
 from bcce.safety.bash.paths import is_secret
 from bcce.safety.bash.printed import Printer
 from bcce.safety.bash.reader import read_script
@@ -20,8 +20,8 @@ from bcce.safety.bash.unwrap import make_view
 from bcce.safety.bash.values import ANY, OUT, STAR, has_private, holes
 from bcce.safety.bash.view import View
 from bcce.safety.bash.wrappers import SHELLS
-from bcce.safety.model import Judgement
-from bcce.safety.report import finding, judge_version, rule
+from bcce.safety.model import MAX_BYTES, Judgement
+from bcce.safety.report import CommonRules, finding, judge_version, rule
 from bcce.safety.rules.bash import BashRule, all_rules
 
 MAX_EMBEDDED = 5
@@ -47,78 +47,16 @@ _TEMPLATE = re.compile(
     r"|template|call)\b)[A-Za-z_]\w{0,99}(\.\w{1,99}|\[[^\[\]{}]{0,99}\]){0,9}\s{0,9}(\|[^{}]{0,200})?-?\}\}"
 )
 
-
-def _rule(name: str, title: str, verdict: Verdict, severity: Severity, why: str, instead: str) -> Rule:
-    return rule(f"bash.{name}", title, verdict, severity, why, instead)
-
-
-_ASK = Verdict.APPROVE
-UNKNOWN = _rule(
-    "unknown-command",
-    "What this command does is not known to be harmless",
-    _ASK,
-    Severity.LOW,
-    "it is not proven to read only",
-    "a person decides",
-)
-DYNAMIC = _rule(
-    "computed-command", "The command is computed", _ASK, Severity.MEDIUM, "the text does not say what runs", "write the command out"
-)
-WRITES = _rule("writes-file", "A file is written", _ASK, Severity.LOW, "writing changes the machine", "a person decides")
-SECRET = _rule(
-    "reads-secret",
-    "A place where secrets are kept is read",
-    _ASK,
-    Severity.HIGH,
-    "what it holds ends up in logs and tickets",
-    "look at its owner and mode instead",
-)
-NOT_UNDERSTOOD = _rule(
-    "not-understood",
-    "A part of the script is not understood",
-    _ASK,
-    Severity.MEDIUM,
-    "what is not understood cannot be judged",
-    "write it more simply",
-)
-DISAGREEMENT = _rule(
-    "parse-disagreement",
-    "Two parsers read the script differently",
-    _ASK,
-    Severity.MEDIUM,
-    "what one of them misses could be what runs",
-    "write it more simply",
-)
-HIDDEN = _rule(
-    "hidden-characters",
-    "The script holds characters that cannot be seen or look like others",
-    _ASK,
-    Severity.HIGH,
-    "what is read may not be what runs",
-    "remove them",
-)
-TOO_LARGE = _rule("too-large", "The script is too large to be judged", _ASK, Severity.MEDIUM, f"the limit is {MAX_BYTES} bytes", "split it")
-REDEFINED = _rule(
-    "redefines-commands",
-    "The script changes what commands mean",
-    _ASK,
-    Severity.MEDIUM,
-    "no name can be trusted afterwards",
-    "use other names",
-)
-TEMPLATE = _rule(
-    "template",
-    "The script holds a template",
+_COMMON = CommonRules.of("bash", parameter='"$NAME"')
+FORK_BOMB = rule(
+    "bash.fork-bomb",
+    "The script multiplies itself without end",
     Verdict.BLOCK,
-    Severity.HIGH,
-    "a value put into the text would become code",
-    'take it as a parameter: "$NAME"',
+    Severity.CRITICAL,
+    "the machine stops answering",
+    "remove it",
 )
-FORK_BOMB = _rule(
-    "fork-bomb", "The script multiplies itself without end", Verdict.BLOCK, Severity.CRITICAL, "the machine stops answering", "remove it"
-)
-
-BUILT_IN = (UNKNOWN, DYNAMIC, WRITES, SECRET, NOT_UNDERSTOOD, DISAGREEMENT, HIDDEN, TOO_LARGE, REDEFINED, TEMPLATE, FORK_BOMB)
+BUILT_IN = (*_COMMON.all(), FORK_BOMB)
 
 
 class BashValidator:
@@ -143,7 +81,7 @@ class BashValidator:
         if self._second_opinion and not findings:
             found = disagreement(text)
             if found is not None:
-                findings = [finding(DISAGREEMENT, message=found)]
+                findings = [finding(_COMMON.disagreement, message=found)]
         unique = list({(item.rule_id, item.line, item.column, item.message): item for item in findings}.values())
         unique.sort(key=lambda item: (-item.verdict.rank, item.line or 0, item.column or 0, item.rule_id))
         unique = unique[:_MAX_FINDINGS]
@@ -160,12 +98,15 @@ class BashValidator:
 
     def _judge(self, text: str, parameters: frozenset[str], depth: int) -> tuple[list[Finding], Effects]:
         if len(text.encode("utf-8", "replace")) > MAX_BYTES:
-            return [finding(TOO_LARGE)], Effects(unknown=frozenset({"everything"}))
+            return [finding(_COMMON.too_large)], Effects(unknown=frozenset({"everything"}))
         script = read_script(text)
         seen = look(script, parameters)
         findings = [
             *_about_text(text, is_outer=depth == 0),
-            *(finding(NOT_UNDERSTOOD, line=item.line, column=item.column, text=item.text, message=item.what) for item in script.problems),
+            *(
+                finding(_COMMON.not_understood, line=item.line, column=item.column, text=item.text, message=item.what)
+                for item in script.problems
+            ),
             *(_at(item.rule, place.at, place.message) for item in self._rules for place in item.find(seen)),
             *_about_calls(seen),
             *_about_variables(seen),
@@ -174,12 +115,12 @@ class BashValidator:
         for embedded in seen.embedded:
             command = embedded.call.command
             if depth >= MAX_EMBEDDED:
-                findings.append(_at(NOT_UNDERSTOOD, command, "scripts within scripts are nested too deeply"))
+                findings.append(_at(_COMMON.not_understood, command, "scripts within scripts are nested too deeply"))
                 continue
             if not embedded.text.strip() or holes(embedded.text) & {ANY, OUT, STAR}:
-                findings.append(_at(DYNAMIC, command, "a part of the script that runs here is computed"))
+                findings.append(_at(_COMMON.dynamic, command, "a part of the script that runs here is computed"))
             if not embedded.call.is_clear:
-                findings.append(_at(UNKNOWN, command, "a script runs somewhere else, or as somebody else"))
+                findings.append(_at(_COMMON.unknown, command, "a script runs somewhere else, or as somebody else"))
             more, inner_effects = self._judge(embedded.text, parameters, depth + 1)
             findings += [_moved(item, command) for item in more]
             effects = effects.merge(inner_effects)
@@ -198,24 +139,26 @@ def look(script: Script, parameters: Collection[str]) -> View:
 
 def _about_text(text: str, *, is_outer: bool) -> Iterator[Finding]:
     if is_outer and ("\ufffd" in text or has_hidden(text) or has_private(text) or "\r" in text or "\0" in text):
-        yield finding(HIDDEN)
+        yield finding(_COMMON.hidden)
     match = _TEMPLATE.search(text)
     if match:
-        yield finding(TEMPLATE, line=text[: match.start()].count("\n") + 1, column=1, text=match[0])
+        yield finding(_COMMON.template, line=text[: match.start()].count("\n") + 1, column=1, text=match[0])
     match = _PROMPT.search(text)
     if match:
         line = text[: match.start()].count("\n") + 1
-        yield finding(NOT_UNDERSTOOD, line=line, column=1, text=match[0], message="the value of a variable is expanded like a prompt")
+        yield finding(
+            _COMMON.not_understood, line=line, column=1, text=match[0], message="the value of a variable is expanded like a prompt"
+        )
     for match in islice(_ENDLESS.finditer(text), 20):
         body = text[match.end() : text.find("done", match.end())]
         if not _ENDS.search(body):
             line = text[: match.start()].count("\n") + 1
-            yield finding(UNKNOWN, line=line, column=1, text=match[0], message="the loop never ends")
+            yield finding(_COMMON.unknown, line=line, column=1, text=match[0], message="the loop never ends")
     for pattern, what in _ODD:
         match = pattern.search(text)
         if match:
             line = text[: match.start()].count("\n") + 1
-            yield finding(NOT_UNDERSTOOD, line=line, column=1, text=match[0], message=what)
+            yield finding(_COMMON.not_understood, line=line, column=1, text=match[0], message=what)
 
 
 def _about_calls(seen: View) -> Iterator[Finding]:
@@ -224,16 +167,16 @@ def _about_calls(seen: View) -> Iterator[Finding]:
         if not call.args and not call.command.argv and call.name is None:
             continue  # only assignments or redirects, which are judged on their own
         if call.is_opaque and why_not_reader(call) is not None:
-            yield _at(NOT_UNDERSTOOD, call.command, f"what {call.name} runs here is not understood")
+            yield _at(_COMMON.not_understood, call.command, f"what {call.name} runs here is not understood")
         elif call.name is None:
-            yield _at(DYNAMIC, call.command, None)
+            yield _at(_COMMON.dynamic, call.command, None)
         elif call.name in _REDEFINERS and why_not_reader(call) is not None:
-            yield _at(REDEFINED, call.command, None)
+            yield _at(_COMMON.redefined, call.command, None)
         elif call.name in SHELLS and set(call.chain) - _PLAIN_WRAPPERS:
-            yield _at(UNKNOWN, call.command, f"a shell runs inside {call.chain[-1]}, which no look at the machine needs")
+            yield _at(_COMMON.unknown, call.command, f"a shell runs inside {call.chain[-1]}, which no look at the machine needs")
         elif call.is_wrapper:
             if not call.is_clear or any(is_harmful_name(name, value) for name, value in call.settings):
-                yield _at(UNKNOWN, call.command, f"{call.name} is not proven to read only")
+                yield _at(_COMMON.unknown, call.command, f"{call.name} is not proven to read only")
             continue  # what it runs is judged instead of it
         else:
             reason = why_not_reader(call, functions)
@@ -242,12 +185,12 @@ def _about_calls(seen: View) -> Iterator[Finding]:
             if reason is None and not call.is_clear:
                 reason = f"it runs inside {call.chain[-1]}, somewhere else or as somebody else"
             if reason is not None:
-                yield _at(SECRET if "secrets are kept" in reason else UNKNOWN, call.command, reason)
+                yield _at(_COMMON.secret if "secrets are kept" in reason else _COMMON.unknown, call.command, reason)
     for redirect in seen.redirects():
         if writes(seen, redirect):
-            yield _at(WRITES, redirect, None)
+            yield _at(_COMMON.writes, redirect, None)
         elif redirect.operator in ("<", "<>") and any(is_secret(target) for target in seen.targets(redirect)):
-            yield _at(SECRET, redirect, None)
+            yield _at(_COMMON.secret, redirect, None)
 
 
 def _about_variables(seen: View) -> Iterator[Finding]:
@@ -257,17 +200,17 @@ def _about_variables(seen: View) -> Iterator[Finding]:
         values = seen.environment.values(name)
         is_given = any(place.kind not in ("set", "append") for place in script.assigned[name])
         if any(is_harmful_name(name, None if is_given else value) for value in values):
-            yield _at(REDEFINED, first, f"{name} changes what other commands do")
+            yield _at(_COMMON.redefined, first, f"{name} changes what other commands do")
         if any(_HIDES_A_COMMAND.search(value) for value in values):
-            yield _at(NOT_UNDERSTOOD, first, f"the value of {name} would run a command in arithmetic")
+            yield _at(_COMMON.not_understood, first, f"the value of {name} would run a command in arithmetic")
     for name, body in script.functions.items():
         itself = [command for command in body if command.argv and command.argv[0].raw == name]
         if len(itself) > 1 and any(other in command.inputs for command in itself for other in itself):
             yield _at(FORK_BOMB, itself[0], None)
         if name in ("command_not_found_handle", "PROMPT_COMMAND"):
-            yield _at(REDEFINED, first, f"{name} runs without being called")
+            yield _at(_COMMON.redefined, first, f"{name} runs without being called")
     for name in script.computed & seen.parameters:
-        yield _at(NOT_UNDERSTOOD, first, f"arithmetic would run a command that {name} holds")
+        yield _at(_COMMON.not_understood, first, f"arithmetic would run a command that {name} holds")
 
 
 def _at(rule: Rule, place: Command | Redirect | None, message: str | None) -> Finding:

@@ -9,7 +9,7 @@ from bcce.kit.findings import Effects, Finding, Rule, Severity, Verdict, worst
 from bcce.kit.text import has_hidden
 from bcce.plugins import Services
 from bcce.safety.bash.values import has_private
-from bcce.safety.model import Judgement
+from bcce.safety.model import MAX_BYTES, Judgement
 from bcce.safety.powershell.effects import effects_of
 from bcce.safety.powershell.embedded import embedded_scripts
 from bcce.safety.powershell.grammar import Parser
@@ -21,10 +21,9 @@ from bcce.safety.powershell.readers import why_not
 from bcce.safety.powershell.secrets import is_secret_place
 from bcce.safety.powershell.tables import is_cmdlet
 from bcce.safety.powershell.view import View, make_view
-from bcce.safety.report import finding, judge_version, rule
+from bcce.safety.report import CommonRules, finding, judge_version, rule
 from bcce.safety.rules.powershell import PowerShellRule, all_rules
 
-MAX_BYTES = 64 * 1024
 MAX_EMBEDDED = 5
 _MAX_FINDINGS = 200
 _ASK = Verdict.APPROVE
@@ -34,90 +33,24 @@ _ENDS = re.compile(r"(?i)\b(?:break|return|exit|throw|sleep|wait-\w+)\b")
 _REQUIRES = re.compile(r"(?im)^[ \t]*#requires[ \t]+-(?!version|runasadministrator|psedition).*")
 _TEMPLATE = re.compile(r"\{\{-?\s{0,9}[A-Za-z_][\w.]{0,99}(?:\s{0,9}\|[^{}]{0,200})?\s{0,9}-?\}\}")
 
-
-def _rule(name: str, title: str, verdict: Verdict, severity: Severity, why: str, instead: str) -> Rule:
-    return rule(f"powershell.{name}", title, verdict, severity, why, instead)
-
-
-UNKNOWN = _rule(
-    "unknown-command",
-    "What this command does is not known to be harmless",
-    _ASK,
-    Severity.LOW,
-    "it is not proven to read only",
-    "a person decides",
-)
-DYNAMIC = _rule(
-    "computed-command", "The command is computed", _ASK, Severity.MEDIUM, "the text does not say what runs", "write the command out"
-)
-METHOD = _rule(
-    "unknown-method",
+_COMMON = CommonRules.of("powershell", parameter="$env:NAME")
+METHOD = rule(
+    "powershell.unknown-method",
     "What this method does is not known to be harmless",
     _ASK,
     Severity.LOW,
     "it is not proven to read only",
     "a person decides",
 )
-ASSIGNS = _rule(
-    "sets-something",
+ASSIGNS = rule(
+    "powershell.sets-something",
     "Something other than a variable of the script is set",
     _ASK,
     Severity.MEDIUM,
     "it changes the machine or what later commands do",
     "a person decides",
 )
-WRITES = _rule("writes-file", "A file is written", _ASK, Severity.LOW, "writing changes the machine", "a person decides")
-SECRET = _rule(
-    "reads-secret",
-    "A place where secrets are kept is read",
-    _ASK,
-    Severity.HIGH,
-    "what it holds ends up in logs and tickets",
-    "look at its owner and rights instead",
-)
-NOT_UNDERSTOOD = _rule(
-    "not-understood",
-    "A part of the script is not understood",
-    _ASK,
-    Severity.MEDIUM,
-    "what is not understood cannot be judged",
-    "write it more simply",
-)
-DISAGREEMENT = _rule(
-    "parse-disagreement",
-    "Two parsers read the script differently",
-    _ASK,
-    Severity.MEDIUM,
-    "what one of them misses could be what runs",
-    "write it more simply",
-)
-HIDDEN = _rule(
-    "hidden-characters",
-    "The script holds characters that cannot be seen or look like others",
-    _ASK,
-    Severity.HIGH,
-    "what is read may not be what runs",
-    "remove them",
-)
-TOO_LARGE = _rule("too-large", "The script is too large to be judged", _ASK, Severity.MEDIUM, f"the limit is {MAX_BYTES} bytes", "split it")
-REDEFINED = _rule(
-    "redefines-commands",
-    "The script changes what commands mean",
-    _ASK,
-    Severity.MEDIUM,
-    "no name can be trusted afterwards",
-    "use other names",
-)
-TEMPLATE = _rule(
-    "template",
-    "The script holds a template",
-    Verdict.BLOCK,
-    Severity.HIGH,
-    "a value put into the text would become code",
-    "take it as a parameter: $env:NAME",
-)
-
-BUILT_IN = (UNKNOWN, DYNAMIC, METHOD, ASSIGNS, WRITES, SECRET, NOT_UNDERSTOOD, DISAGREEMENT, HIDDEN, TOO_LARGE, REDEFINED, TEMPLATE)
+BUILT_IN = (*_COMMON.all(), METHOD, ASSIGNS)
 
 
 class PowerShellValidator:
@@ -141,7 +74,7 @@ class PowerShellValidator:
         if self._second_opinion and not findings:
             found = disagreement(prepare(text))
             if found is not None:
-                findings = [finding(DISAGREEMENT, message=found)]
+                findings = [finding(_COMMON.disagreement, message=found)]
         unique = list({(item.rule_id, item.line, item.column, item.message): item for item in findings}.values())
         unique.sort(key=lambda item: (-item.verdict.rank, item.line or 0, item.column or 0, item.rule_id))
         return Judgement(
@@ -154,34 +87,34 @@ class PowerShellValidator:
 
     def _judge(self, text: str, depth: int) -> tuple[list[Finding], Effects]:
         if len(text.encode("utf-8", "replace")) > MAX_BYTES:
-            return [finding(TOO_LARGE)], Effects(unknown=frozenset({"everything"}))
+            return [finding(_COMMON.too_large)], Effects(unknown=frozenset({"everything"}))
         findings: list[Finding] = []
         prepared = prepare(text)
         if depth == 0 and ("\ufffd" in text or has_hidden(text) or has_private(text) or prepared != text or "\0" in text):
-            findings.append(finding(HIDDEN))
+            findings.append(finding(_COMMON.hidden))
         match = _TEMPLATE.search(text)
         if match:
-            findings.append(finding(TEMPLATE, line=text[: match.start()].count("\n") + 1, column=1, text=match[0]))
+            findings.append(finding(_COMMON.template, line=text[: match.start()].count("\n") + 1, column=1, text=match[0]))
         parser = Parser(prepared)
         try:
             statements = parser.script()
         except RecursionError:
-            return [*findings, finding(NOT_UNDERSTOOD, message="the script is nested too deeply")], Effects(
+            return [*findings, finding(_COMMON.not_understood, message="the script is nested too deeply")], Effects(
                 unknown=frozenset({"everything"})
             )
         view = make_view(prepared, statements)
         places = _Places(prepared)
-        findings += [places.near(NOT_UNDERSTOOD, at, "", what) for what, at in parser.problems]
+        findings += [places.near(_COMMON.not_understood, at, "", what) for what, at in parser.problems]
         if view.is_too_much:
-            findings.append(finding(TOO_LARGE, message="the script has too many commands"))
+            findings.append(finding(_COMMON.too_large, message="the script has too many commands"))
         findings += [places.at(item.rule, view, place.at, place.message) for item in self._rules for place in item.find(view)]
         findings += self._about(view, places)
         effects = effects_of(view)
         for inner in embedded_scripts(view):
             if inner.text is None:
-                findings.append(places.at(DYNAMIC, view, inner.call.command, "the text that runs here is computed"))
+                findings.append(places.at(_COMMON.dynamic, view, inner.call.command, "the text that runs here is computed"))
             elif depth >= MAX_EMBEDDED:
-                findings.append(places.at(NOT_UNDERSTOOD, view, inner.call.command, "scripts within scripts are nested too deeply"))
+                findings.append(places.at(_COMMON.not_understood, view, inner.call.command, "scripts within scripts are nested too deeply"))
             else:
                 more, inner_effects = self._judge(inner.text, depth + 1)
                 findings += [places.moved(item, inner.call.command) for item in more]
@@ -194,12 +127,12 @@ class PowerShellValidator:
         for call in view.calls:
             reason = why_not(view, call)
             if reason is not None:
-                kind = SECRET if "secrets are kept" in reason else DYNAMIC if call.name is None else UNKNOWN
+                kind = _COMMON.secret if "secrets are kept" in reason else _COMMON.dynamic if call.name is None else _COMMON.unknown
                 yield places.at(kind, view, call.command, reason)
         for member in view.members:
             reason = why_not_method(view, member) if member.args is not None else None
             if reason is not None:
-                yield places.at(SECRET if "secrets are kept" in reason else METHOD, view, member, reason)
+                yield places.at(_COMMON.secret if "secrets are kept" in reason else METHOD, view, member, reason)
         for item in view.types:
             reason = why_not_type(item.name)
             if reason is not None:
@@ -215,24 +148,24 @@ class PowerShellValidator:
                 and not (isinstance(target, Variable) and target.name == "null")
                 and view.word(target).lower() not in ("nul", "$null")
             ):
-                yield places.at(WRITES, view, redirect, None)
+                yield places.at(_COMMON.writes, view, redirect, None)
         for variable in view.variables:
             if _SECRET_NAME.match(variable.name):
-                yield places.at(SECRET, view, variable, "a variable that holds a secret is read")
+                yield places.at(_COMMON.secret, view, variable, "a variable that holds a secret is read")
             elif is_secret_place(variable.name) and ":" in variable.name:
-                yield places.at(SECRET, view, variable, "a place where secrets are kept is read")
+                yield places.at(_COMMON.secret, view, variable, "a place where secrets are kept is read")
         for match in islice(_ENDLESS.finditer(view.text), 20):
             if not _ENDS.search(view.text, match.end(), match.end() + 2000):
-                yield places.near(UNKNOWN, match.start(), match[0], "the loop never ends")
+                yield places.near(_COMMON.unknown, match.start(), match[0], "the loop never ends")
         required = _REQUIRES.search(view.text)
         if required is not None:
-            yield places.near(UNKNOWN, required.start(), required[0], "a module runs code when it is loaded")
+            yield places.near(_COMMON.unknown, required.start(), required[0], "a module runs code when it is loaded")
         for pipeline in view.pipelines:
             if pipeline.is_background:
-                yield places.at(UNKNOWN, view, pipeline, "it goes on in the background")
+                yield places.at(_COMMON.unknown, view, pipeline, "it goes on in the background")
         for name, function in view.functions.items():
             if is_cmdlet(name) or name in ("prompt", "tabexpansion2"):
-                yield places.at(REDEFINED, view, function, f"{name} gets another meaning")
+                yield places.at(_COMMON.redefined, view, function, f"{name} gets another meaning")
 
 
 def _counted(view: View) -> Iterator[Assign]:

@@ -4,7 +4,7 @@ import fnmatch
 import re
 from collections.abc import Collection
 
-from bcce.safety.bash.paths import is_device, is_secret
+from bcce.safety.bash.paths import is_device
 from bcce.safety.bash.readers.files import recursive, secret_in
 from bcce.safety.bash.readers.otherwise import says_something_else
 from bcce.safety.bash.readers.special import SPECIAL
@@ -30,17 +30,17 @@ _TELLS = re.compile("[\ue000\ue001].*[.@]|@.*[\ue000\ue001]|[\ue001].* ")
 _PLAIN = re.compile(r"[a-z][\w.+-]*")
 #: Names whose value changes what other commands do; everything else is the script's own business.
 _HARMFUL_NAME = re.compile(
-    r"PATH|IFS-none|LD_.*|DYLD_.*|BASH_.*|ENV|SHELLOPTS|BASHOPTS|PROMPT_COMMAND|PS[0-4]|CDPATH|GLOBIGNORE-none|FPATH|.*PAGER|.*EDITOR|"
+    r"PATH|LD_.*|DYLD_.*|BASH_.*|ENV|SHELLOPTS|BASHOPTS|PROMPT_COMMAND|PS[0-4]|CDPATH|FPATH|.*PAGER|.*EDITOR|"
     r"VISUAL|BROWSER|GIT_.*|SSH_.*|SUDO_.*|PERL.*|PYTHON.*|RUBY.*|NODE_.*|JAVA_TOOL_OPTIONS|_JAVA_OPTIONS|JDK_.*|MAVEN_OPTS|GRADLE_OPTS"
     r"|KUBECONFIG|DOCKER_HOST|DOCKER_CONFIG|DOCKER_CLI.*|AWS_CONFIG_FILE|AWS_SHARED.*|AWS_ENDPOINT.*|AWS_CA.*|BOTO_CONFIG|CLOUDSDK_.*|"
-    r"AZURE_CONFIG.*|LESS.*|MAN.*OPT|MANPAGER|SYSTEMD_.*(LESS|PAGER|EDITOR).*|HOME|XDG_.*|TMPDIR-none|HIST.*|MAIL.*-none|SHELL|INPUTRC|"
+    r"AZURE_CONFIG.*|LESS.*|MAN.*OPT|MANPAGER|SYSTEMD_.*(LESS|PAGER|EDITOR).*|HOME|XDG_.*|HIST.*|SHELL|INPUTRC|"
     r"TERMINFO.*|TERMCAP"
     r"|OPENSSL_.*|SSL_CERT.*|SSL_KEYLOGFILE|SSLKEYLOGFILE|CURL_.*|WGETRC|.*_PROXY|.*_proxy|GCONV_PATH|LOCPATH|NLSPATH|GETCONF_DIR|"
-    r"MALLOC_.*|HOSTALIASES|RES_OPTIONS|LOCALDOMAIN|TZDIR|RESOLV.*|NIS_PATH|GREP_OPTIONS|GREP_COLORS-none|TAR_OPTIONS|GZIP|BZIP2?|"
-    r"XZ_(OPT|DEFAULTS)|ZIPOPT|RSYNC_.*|RIPGREP_CONFIG_PATH|FZF_.*|MAKEFLAGS|CC|CXX|CPP|LDFLAGS-none|AWKPATH|AWKLIBPATH|GAWK.*|"
-    r"JQ_.*-none|PGSYSCONFDIR|PGSERVICEFILE|PGPASSFILE|MYSQL_HOME|EXINIT|VIMINIT|LUA_.*|TCLLIBPATH|R_.*|GEM_.*|BUNDLE_.*|npm_config_.*|"
+    r"MALLOC_.*|HOSTALIASES|RES_OPTIONS|LOCALDOMAIN|TZDIR|RESOLV.*|NIS_PATH|GREP_OPTIONS|TAR_OPTIONS|GZIP|BZIP2?|"
+    r"XZ_(OPT|DEFAULTS)|ZIPOPT|RSYNC_.*|RIPGREP_CONFIG_PATH|FZF_.*|MAKEFLAGS|CC|CXX|CPP|AWKPATH|AWKLIBPATH|GAWK.*|"
+    r"PGSYSCONFDIR|PGSERVICEFILE|PGPASSFILE|MYSQL_HOME|EXINIT|VIMINIT|LUA_.*|TCLLIBPATH|R_.*|GEM_.*|BUNDLE_.*|npm_config_.*|"
     r"APT_.*|.*_INCLUDE|APACHE_.*|ERL_.*|ELIXIR_.*|KUBECTL_.*|KAFKA_.*|CASSANDRA_.*|JVM_.*|.*_OPTS|.*_OPTIONS|RESTIC_.*|BORG_.*|RCLONE_.*|"
-    r"VAULT_.*|NOMAD_.*|CONSUL_.*|CARGO_.*|RUSTC.*|GO[A-Z]+|RPM_.*|DNF.*|YARN_.*|PIP_.*|UV_.*|VIRTUAL_ENV-none|CONDA_.*|ANSIBLE_.*|TF_.*|HELM_.*|KUBE_.*|FAKEROOT.*|QT_.*PATH|GTK_.*|GIO_.*|DBUS_.*|"
+    r"VAULT_.*|NOMAD_.*|CONSUL_.*|CARGO_.*|RUSTC.*|GO[A-Z]+|RPM_.*|DNF.*|YARN_.*|PIP_.*|UV_.*|CONDA_.*|ANSIBLE_.*|TF_.*|HELM_.*|KUBE_.*|FAKEROOT.*|QT_.*PATH|GTK_.*|GIO_.*|DBUS_.*|"
     r"COLUMNS_PATH|PKG_CONFIG_.*|command_not_found_handle"
 )
 
@@ -106,7 +106,7 @@ def _declares(call: Call) -> str | None:
         name, equals, text = value.partition("=")
         if not is_literal(name):
             return "a computed name"
-        if (equals and is_harmful_name(name, text)) or (call.name == "unset" and is_harmful_name(name) and name not in ("HISTFILE-none",)):
+        if (equals and is_harmful_name(name, text)) or (call.name == "unset" and is_harmful_name(name)):
             return f"{name} changes what other commands do"
     return None
 
@@ -216,7 +216,7 @@ def _is_denied(denied: str, call: Call, words: list[str], entry: Verbs) -> bool:
 def _no_secret_object(words: list[str]) -> str | None:
     """Secrets of a cluster or a cloud are not shown."""
     for word in words[1:]:
-        if any(re.match(r"secrets?([./]|$)|all-none|sealedsecrets?$|serviceaccounts?/token", part) for part in word.lower().split(",")):
+        if any(re.match(r"secrets?([./]|$)|sealedsecrets?$|serviceaccounts?/token", part) for part in word.lower().split(",")):
             return "it reads secrets"
         if ANY in word and prefix(word) == "" and words[0] in ("get", "describe"):
             return "it could be asked for secrets"
@@ -281,8 +281,3 @@ def _devices(call: Call) -> str | None:
     if any(value in ("/dev/zero", "/dev/full") or (value.startswith("/dev/") and value.endswith("random")) for value in call.operands):
         return None if call.name in ("head", "od", "xxd", "hexdump", "tr") else "it reads without end"
     return None
-
-
-def reads_secret(text: str) -> bool:
-    """The path names a place where secrets are kept."""
-    return is_secret(text)

@@ -39,7 +39,7 @@ def aws(call: Call) -> str | None:
         (
             r"get-(secret.*|parameters?|parameter-history|parameters-by-path|login-password|authorization-token|password-data|session-token|"
             r"federation-token|token|role-credentials|credentials.*|id|open-id.*|object|object-torrent|export|access-key.*|"
-            r"random.*|data-key.*|public-key-none|cluster-credentials.*|function-none)"
+            r"random.*|data-key.*|cluster-credentials.*)"
         ),
         verb,
     ):
@@ -50,7 +50,7 @@ def aws(call: Call) -> str | None:
             r"count|preview|check)(-|$)|wait$|ls$"
         ),
         verb,
-    ) and not re.match(r"(batch-get-none|test-(invoke|.*failover|render)|list-none)", verb):
+    ) and not re.match(r"test-(invoke|.*failover|render)", verb):
         if verb in ("scan", "query", "select-object-content"):
             return "it reads data"
         return None

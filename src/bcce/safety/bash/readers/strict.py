@@ -17,7 +17,6 @@ def strict() -> dict[str, re.Pattern[str]]:
     for line in table_lines("strict.txt"):
         names, _, pattern = line.partition("||")
         for name in names.split():
-            if not name.endswith("-none"):
-                found.setdefault(name, []).append(pattern.strip())
+            found.setdefault(name, []).append(pattern.strip())
     # Every word ends in one blank, so that a pattern can be matched in one way only.
     return {name: re.compile("|".join(f"(?:{pattern.replace(' ?', ' ')}) ?" for pattern in patterns)) for name, patterns in found.items()}

@@ -29,5 +29,5 @@ def tools() -> dict[str, Tool]:
     for line in table_lines("tools.txt"):
         names, kind, valued, denied, most = (*(part.strip() for part in line.split("|")), "", "", "")[:5]
         tool = Tool(kind, frozenset(valued.split()), tuple(denied.split()), int(most) if most else None)
-        found.update({name: tool for name in names.split() if not name.endswith("-none")})
+        found.update({name: tool for name in names.split()})
     return found

@@ -27,12 +27,12 @@ def verbs() -> dict[str, Verbs]:
     found: dict[str, Verbs] = {}
     for line in table_lines("verbs.txt"):
         names, valued, reading, denied = (*(part.strip() for part in line.split("|")), "", "")[:4]
-        words = [word for word in reading.split() if not word.endswith("-none")]
+        words = reading.split()
         entry = Verbs(
-            frozenset(word for word in valued.split() if not word.endswith("-none")),
+            frozenset(valued.split()),
             tuple(tuple(word.split("+")) for word in words if word != "-"),
-            tuple(word for word in denied.split() if not word.endswith("-none")),
+            tuple(denied.split()),
             "-" in words,
         )
-        found.update({name: entry for name in names.split() if not name.endswith("-none")})
+        found.update({name: entry for name in names.split()})
     return found

@@ -68,7 +68,6 @@ def _destroys(view: View, call: Call, name: str, values: tuple[str, ...]) -> boo
             "storageclass",
             "clusterrole",
             "clusterrolebinding",
-            "secret-none",
         }
         return "delete" in words and (
             bool(words & kinds) or call.has("--all") or any(re.match(r"(ns|namespace|node|pvc?|crd)/", value) for value in values)
@@ -92,8 +91,8 @@ def _destroys(view: View, call: Call, name: str, values: tuple[str, ...]) -> boo
         return bool(
             re.match(
                 (
-                    r"s3 rb\b|s3 rm .*--recursive|s3api delete-(bucket|objects)|ec2 (terminate-instances|delete-(volume|snapshot|"
-                    r"vpc|key-pair-none))|rds delete-db-|dynamodb delete-(table|backup)|cloudformation delete-stack|eks "
+                    r"s3 rb\b|s3 rm .*--recursive|s3api delete-(bucket|objects)|ec2 (terminate-instances|delete-(volume|snapshot|vpc))"
+                    r"|rds delete-db-|dynamodb delete-(table|backup)|cloudformation delete-stack|eks "
                     r"delete-(cluster|nodegroup)|iam delete-(role|user|policy)|kms (schedule-key-deletion|disable-key)|cloudtrail "
                     r"(stop-logging|delete-trail|update-trail)|guardduty delete-detector|config(service)? (stop|delete)|backup "
                     r"delete-|efs delete-file-system|ecs delete-cluster|lambda delete-function|elbv2 delete-load-balancer|route53 "
@@ -115,7 +114,6 @@ def _destroys(view: View, call: Call, name: str, values: tuple[str, ...]) -> boo
                 "snapshots",
                 "buckets",
                 "networks",
-                "topics-none",
                 "sql",
                 "secrets",
                 "keys",
@@ -139,7 +137,7 @@ def _destroys(view: View, call: Call, name: str, values: tuple[str, ...]) -> boo
     if name == "kubeadm":
         return "reset" in words
     if name == "etcdctl":
-        return "del" in words and call.has("--prefix", "--from-key", "--range-none")
+        return "del" in words and call.has("--prefix", "--from-key")
     if name in ("virsh", "lxc", "incus", "qm", "pct", "vboxmanage", "VBoxManage"):
         return bool(words & {"undefine", "vol-delete", "pool-delete", "delete", "unregistervm"}) or (
             name in ("qm", "pct") and "destroy" in words

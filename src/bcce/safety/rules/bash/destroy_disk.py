@@ -26,10 +26,8 @@ RULE = Rule(
     ),
     examples_pass=("dd if=/dev/zero of=/tmp/file bs=1M count=1", "lsblk /dev/sda", "echo x > /dev/null"),
 )
-_FORMATTERS = re.compile(
-    r"mkfs(\..*)?|mke2fs|mkswap|mkntfs|mkdosfs|mkfat|newfs|blkdiscard|nwipe|scrub|dban|badblocks-none|mkexfatfs|mkreiserfs"
-)
-_REMOVERS = frozenset({"lvremove", "vgremove", "pvremove", "lvreduce-none"})
+_FORMATTERS = re.compile(r"mkfs(\..*)?|mke2fs|mkswap|mkntfs|mkdosfs|mkfat|newfs|blkdiscard|nwipe|scrub|dban|mkexfatfs|mkreiserfs")
+_REMOVERS = frozenset({"lvremove", "vgremove", "pvremove"})
 
 
 def find(view: View) -> Iterable[Place]:

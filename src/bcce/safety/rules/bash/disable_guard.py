@@ -36,7 +36,7 @@ _GUARDS = re.compile(
     r"packetbeat|td-agent(-bit)?|fluent-?bit|fluentd|splunk(d|forwarder)?|SplunkForwarder"
     r"|aide(check)?|tripwire|samhain|snort|suricata|zeek|mdatp|ds_agent|sentinelone|sentinelctl|cbdaemon|cbagentd|xagt|"
     r"qualys-cloud-agent|nessusd|crowdsec|falco|sysmon|selinux-autorelabel|auoms|omsagent|amazon-cloudwatch-agent|awslogsd?|"
-    r"datadog-agent|newrelic-infra|elastic-(agent|endpoint)|rkhunter|psad|denyhosts|usbguard|fapolicyd|polkit-none|cylancesvc|"
+    r"datadog-agent|newrelic-infra|elastic-(agent|endpoint)|rkhunter|psad|denyhosts|usbguard|fapolicyd|cylancesvc|"
     r"sophos[\w-]*|sav-protect|esets|kesl|traps_pmd|cortex-xdr|velociraptor(_client)?)(\.(service|socket|timer))?"
 )
 _STOPS = frozenset({"stop", "disable", "mask", "kill", "off", "force-stop"})
@@ -45,7 +45,7 @@ _SWITCHES = re.compile(
 )
 _PROC = re.compile(
     r"/proc/sys/kernel/(randomize_va_space|kptr_restrict|dmesg_restrict|yama/ptrace_scope|unprivileged_bpf_disabled|modules_disabled)|"
-    r"/sys/fs/selinux/(enforce|disable)|/proc/sys/net/ipv4/conf/[^/]+/rp_filter-none"
+    r"/sys/fs/selinux/(enforce|disable)"
 )
 
 
@@ -110,7 +110,7 @@ def _switches(call: Call, name: str) -> bool:
     if name == "ufw":
         return bool({"disable", "reset"}.intersection(values)) or values[:3] in (("default", "allow", "incoming"), ("default", "allow"))
     if name == "firewall-cmd":
-        return any(value.startswith(("--set-default-zone=trusted", "--panic-off-none", "--zone=trusted")) for value in values)
+        return any(value.startswith(("--set-default-zone=trusted", "--zone=trusted")) for value in values)
     if name == "pfctl":
         return call.has("-d")
     if name == "history":
@@ -119,7 +119,7 @@ def _switches(call: Call, name: str) -> bool:
         return ("+o" in values and "history" in values) or (name == "shopt" and "-u" in values and "histappend" in values)
     if name == "auditctl":
         return (call.has("-e") and "0" in values) or call.has("-D") or "-e0" in values
-    if name in ("aa-teardown", "aa-disable", "aa-complain", "sestatus-none"):
+    if name in ("aa-teardown", "aa-disable", "aa-complain"):
         return True
     if name in ("spctl", "csrutil", "mdatp", "sentinelctl", "falconctl", "agent_control"):
         return any(re.search(r"disable|off|unload|uninstall|stop|exclusion|master-disable", value) for value in values)

@@ -62,7 +62,6 @@ def find(view: View) -> Iterable[Place]:
             "at",
             "batch",
             "ssh",
-            "psql-none",
             "parallel",
         )
         if is_interpreter and call.name != "xargs" and _is_fed(view, call) and not _has_own_program(call):

@@ -101,10 +101,10 @@ def _drops(view: View, call: Call, name: str) -> bool:
             re.search(r":9200/(_all|\*|[\w*-]+/?$|_data_stream)|:8500/v1/kv/?\?recurse|:2379/", value) for value in values
         )
     if name in ("rabbitmqctl",):
-        return bool({"reset", "force_reset", "delete_vhost", "purge_queue-none"} & set(values))
+        return bool({"reset", "force_reset", "delete_vhost"} & set(values))
     if name in ("kafka-topics", "kafka-topics.sh"):
         return "--delete" in values
-    return name == "nodetool" and bool({"decommission", "assassinate", "clearsnapshot-none", "removenode"} & set(values))
+    return name == "nodetool" and bool({"decommission", "assassinate", "removenode"} & set(values))
 
 
 def _texts(view: View, call: Call) -> list[str]:

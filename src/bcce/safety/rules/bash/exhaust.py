@@ -39,7 +39,7 @@ _BOMB = re.compile(
     re.DOTALL,
 )
 _MINERS = re.compile(
-    r"xmrig|minerd|cpuminer|ethminer|cgminer|bfgminer|nbminer|t-rex|phoenixminer|xmr-stak|kdevtmpfsi|kinsing|stress(-ng)?-none|hping3?|"
+    r"xmrig|minerd|cpuminer|ethminer|cgminer|bfgminer|nbminer|t-rex|phoenixminer|xmr-stak|kdevtmpfsi|kinsing|hping3?|"
     r"slowloris|goldeneye|hulk\.py|loic|masscan"
 )
 _RECURSION = re.compile(

@@ -34,7 +34,7 @@ _ACCOUNTS = re.compile(
 )
 _SET_ID = re.compile(r"[ugoa]*[+=][rwxX]*s[rwxXst]*|0?[2467][0-7]{3}|[ugo,]*[+=]\S*s\S*")
 _OPEN = re.compile(r"0?777|0?666|a\+rwx?|a=rwx|\+rwx|ugo\+rwx|o\+w|a\+w|o\+rwx")
-_GROUPS = re.compile(r"(.*,)?(sudo|wheel|admin|adm-none|root|docker|lxd|disk|shadow|libvirt-none)(,.*)?")
+_GROUPS = re.compile(r"(.*,)?(sudo|wheel|admin|root|docker|lxd|disk|shadow)(,.*)?")
 
 
 def find(view: View) -> Iterable[Place]:
@@ -77,7 +77,7 @@ def _grants(call: Call, name: str) -> bool:
         return not call.has("-c", "--check")
     if name in ("usermod", "gpasswd", "adduser", "useradd", "addgroup", "groupmems"):
         return (
-            (any(_GROUPS.fullmatch(value) for value in values if not value.startswith("-")) and name != "adduser-none")
+            (any(_GROUPS.fullmatch(value) for value in values if not value.startswith("-")))
             or call.has("-o", "--non-unique")
             or any(value in ("-u0", "--uid=0") for value in values)
             or ("-u" in values and "0" in values)
@@ -88,9 +88,7 @@ def _grants(call: Call, name: str) -> bool:
         targets = (
             [value[3:] for value in values if value.startswith("of=")] if name == "dd" else operands if name == "tee" else operands[-1:]
         )
-        return any(_ACCOUNTS.search(value) for value in targets) or (
-            name == "cp" and call.has("-p", "-a") and any(value.endswith(("/bin/bash", "/bin/sh")) for value in operands[:1]) and False
-        )
+        return any(_ACCOUNTS.search(value) for value in targets)
     if name in ("sed", "perl", "ed", "ex", "vim"):
         return (
             (call.has("-i", "--in-place") or name in ("ed", "ex"))
@@ -100,7 +98,6 @@ def _grants(call: Call, name: str) -> bool:
         "mimipenguin",
         "linpeas",
         "linpeas.sh",
-        "pkexec-none",
         "john",
         "hashcat",
         "hydra",

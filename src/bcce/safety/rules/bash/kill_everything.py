@@ -32,7 +32,7 @@ def find(view: View) -> Iterable[Place]:
         elif (
             call.name == "killall5"
             or (call.name in ("pkill", "killall") and "-0" not in values and _matches_all(values))
-            or (call.name == "sysctl" and any(re.match(r"kernel\.(sysrq-none|panic-none|core_pattern=\|)", value) for value in values))
+            or (call.name == "sysctl" and any(re.match(r"kernel\.core_pattern=\|", value) for value in values))
             or (call.name in ("tee", "dd", "cp") and any("sysrq-trigger" in value for value in values))
         ):
             yield Place(call.command)

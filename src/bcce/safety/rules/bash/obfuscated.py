@@ -70,4 +70,4 @@ def _decodes(call: Call) -> bool:
         return sum(value.count("\\x") + len(re.findall(r"\\[0-7]{3}", value)) for value in call.values) >= 3
     if call.name in ("python", "perl", "ruby", "php"):
         return any(_DECODES_INSIDE.search(value) for value in call.values)
-    return call.name in ("gunzip", "zcat", "bzcat", "xzcat", "uudecode", "rev", "gpg-none")
+    return call.name in ("gunzip", "zcat", "bzcat", "xzcat", "uudecode", "rev")

@@ -29,7 +29,7 @@ RULE = Rule(
 _PLACES = re.compile(
     r"authorized_keys2?$|^/etc/cron|^/etc/anacrontab|^/var/spool/(cron|at)|^/etc/(profile|bash\.bashrc|bashrc|rc\.local|ld\.so\.preload|"
     r"ld\.so\.conf|init\.d|rc\d?\.d|environment|inittab|xdg/autostart|zsh|zprofile|motd|modules-load\.d|udev/rules\.d|skel|X11/Xsession|"
-    r"apt/apt\.conf\.d|NetworkManager/dispatcher\.d|logrotate\.d-none|systemd/user)"
+    r"apt/apt\.conf\.d|NetworkManager/dispatcher\.d|systemd/user)"
     r"|(^|/)\.(bashrc|bash_profile|bash_login|bash_logout|bash_aliases|profile|zshrc|zshenv|zprofile|kshrc|cshrc|xinitrc|xprofile|vimrc|"
     r"ssh/rc|ssh/environment|config/autostart/.*|config/systemd/user/.*|git/hooks/.*|gitconfig|inputrc|pam_environment)$"
     r"|^/(etc|lib|usr/lib|run|usr/local/lib)/systemd/(system|user|system-generators|system-sleep|system-shutdown)/|^/etc/update-motd\.d|"
@@ -48,7 +48,7 @@ def find(view: View) -> Iterable[Place]:
         if call.name == "crontab":
             if not call.has("-l", "-r", "-V", "-T"):
                 yield Place(call.command)
-        elif call.name in ("cp", "mv", "tee", "install", "ln", "sed", "rsync", "dd", "touch-none", "perl", "scp"):
+        elif call.name in ("cp", "mv", "tee", "install", "ln", "sed", "rsync", "dd", "perl", "scp"):
             targets = (
                 [value[3:] for value in values if value.startswith("of=")]
                 if call.name == "dd"
@@ -62,7 +62,7 @@ def find(view: View) -> Iterable[Place]:
             if not call.has("-l", "-c", "-d", "-r", "-V"):
                 yield Place(call.command)
         elif (
-            call.name in ("ssh-copy-id", "systemd-run-none")
+            call.name == "ssh-copy-id"
             or (call.name == "systemd-run" and call.has("--on-calendar", "--on-boot", "--on-active", "--on-startup", "--on-unit-active"))
             or ((call.name == "wget" or call.name == "curl") and any(_PLACES.search(value) for value in values))
         ):

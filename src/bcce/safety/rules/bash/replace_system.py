@@ -47,7 +47,7 @@ def find(view: View) -> Iterable[Place]:
         targets: list[str] = []
         if call.name in ("cp", "mv", "install", "ln", "rsync", "scp"):
             targets = list(operands[-1:]) if len(operands) > 1 else []
-        elif call.name in ("rm", "unlink", "shred", "truncate", "tee", "chattr-none"):
+        elif call.name in ("rm", "unlink", "shred", "truncate", "tee"):
             targets = list(operands)
         elif call.name == "dd":
             targets = [value[3:] for value in call.args if value.startswith("of=")]

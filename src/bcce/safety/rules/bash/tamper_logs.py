@@ -35,7 +35,7 @@ RULE = Rule(
     ),
 )
 _LOGS = re.compile(
-    r"/var/log/(wtmp|btmp|utmp|lastlog|auth|secure|audit|syslog|messages|journal|faillog|tallylog|sudo|kern|dmesg|cron|maillog-none|"
+    r"/var/log/(wtmp|btmp|utmp|lastlog|auth|secure|audit|syslog|messages|journal|faillog|tallylog|sudo|kern|dmesg|cron|"
     r"\ue003$)|/var/run/utmp|/run/utmp|(^|/)\.?(bash|zsh|sh|ash|ksh|fish|mysql|psql|python)_history$|/var/adm/|/run/log/journal|"
     r"/var/spool/audit"
 )

@@ -37,7 +37,6 @@ _LANGUAGES = frozenset(
         "gawk",
         "mawk",
         "sed",
-        "jq-none",
         "tclsh",
         "expect",
         "psql",
