@@ -18,6 +18,7 @@ BY_NAME = {
     "asyncmy": "SQLAlchemy loads it for mysql+asyncmy://",
     "asyncpg": "SQLAlchemy loads it for postgresql+asyncpg://",
     "httptools": "Uvicorn loads it when it is there",
+    "tzdata": "zoneinfo reads it where the system has no time zones",
     "shfmt-py": "brings the program shfmt, which is started as a process",
     "uvloop": "Uvicorn loads it when it is there",
 }

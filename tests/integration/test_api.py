@@ -122,6 +122,16 @@ async def test_a_script_is_judged_and_a_workflow_checked(client: httpx.AsyncClie
     assert [item["name"] for item in (await client.get("/api/v1/workflows")).json()["items"]] == ["remediate"]
 
 
+async def test_the_policy_is_asked_for_a_target(client: httpx.AsyncClient) -> None:
+    body = {"script": "systemctl restart nginx", "target": "local", "severity": "critical"}
+    decided = (await client.post("/api/v1/scripts/check", json=body)).json()
+
+    assert (decided["verdict"], decided["policy"]["approvals"]) == ("approve", 1)
+    assert decided["policy"]["decided"][0]["rule"] == "base/one-person"
+    assert problem(await client.post("/api/v1/scripts/check", json={**body, "target": "moon"})) == (404, "unknown-target")
+    assert problem(await client.post("/api/v1/scripts/check", json={**body, "severity": "odd"})) == (400, "invalid-input")
+
+
 async def test_an_incident_without_an_sop_goes_to_a_person(client: httpx.AsyncClient) -> None:
     await client.post("/api/v1/webhooks/alertmanager", json=FIRING)
     for _ in range(3000):

@@ -92,12 +92,21 @@ class Story:
 
 
 @asynccontextmanager
-async def told(folder: Path, url: str, *, overrides: Overrides | None = None, **remediation: object) -> AsyncIterator[Story]:
+async def told(
+    folder: Path, url: str, *, overrides: Overrides | None = None, policy: str | None = None, **remediation: object
+) -> AsyncIterator[Story]:
     home, world = folder / "home", folder / "world"
     home.mkdir(mode=0o700, exist_ok=True)
     world.mkdir(exist_ok=True)
+    if policy is not None:
+        (folder / "policy.yaml").write_text(policy)
     settings = Settings.model_validate(
-        {"database": {"url": url}, "remediation": {"enabled": True, "verify_interval_s": 0.1, **remediation}, "workflows": {"sweep_s": 0.2}}
+        {
+            "database": {"url": url},
+            "remediation": {"enabled": True, "verify_interval_s": 0.1, **remediation},
+            "workflows": {"sweep_s": 0.2},
+            "safety": {"policy": str(folder / "policy.yaml") if policy is not None else None},
+        }
     )
     async with open_runtime(settings, home=home, overrides=overrides or Overrides()) as runtime:
         token = (home / "admin.token").read_text().strip()
@@ -162,6 +171,59 @@ async def test_a_blocked_script_is_never_asked_for(story: Story) -> None:
     view = await story.ended()
 
     assert (view["state"], view["approvals"], story.effects()) == ("escalated", [], [])
+
+
+WELL = 'touch -- "$FOLDER/well"'
+
+
+async def test_what_the_policy_allows_runs_without_asking(tmp_path: Path, sqlite_url: str) -> None:
+    policy = "rules:\n  - {id: touch, decision: allow, commands: ['touch -- **']}\n"
+    async with told(tmp_path, sqlite_url, policy=policy) as story:
+        await story.load(WELL)
+        await story.webhook("firing")
+        await story.until(lambda _: (story.world / "well").exists())
+        await story.webhook("resolved")
+        view = await story.ended()
+
+    assert (view["state"], view["approvals"]) == ("closed", [])
+
+
+async def test_what_the_policy_forbids_is_never_asked_for_and_a_person_is_told_why(tmp_path: Path, sqlite_url: str) -> None:
+    rule = "{id: no-touch, decision: forbid, commands: ['touch **'], reason: not here}"
+    policy = f"layers:\n  here:\n    targets: [local]\n    rules:\n      - {rule}\n"
+    async with told(tmp_path, sqlite_url, policy=policy) as story:
+        await story.load(WELL)
+        await story.webhook("firing")
+        view = await story.ended()
+
+    assert (view["state"], view["approvals"], (story.world / "well").exists()) == ("escalated", [], False)
+    assert "policy.here/no-touch" in " ".join(entry["text"] for entry in view["timeline"])
+
+
+async def test_the_policy_says_how_many_people_have_to_agree(tmp_path: Path, sqlite_url: str) -> None:
+    async with told(tmp_path, sqlite_url, policy="approvals:\n  - {id: two, effects: [writes], count: 2}\n") as story:
+        await story.load()
+        await story.webhook("firing")
+        await story.decide("approve")
+        view = await story.asked()
+
+    assert view["approvals"][-1]["requiredCount"] == 2
+    assert "the policy asks 2 people to agree" in " ".join(view["approvals"][-1]["reasons"])
+    assert story.effects() == []
+
+
+async def test_an_approval_under_another_policy_covers_nothing(tmp_path: Path, sqlite_url: str) -> None:
+    async with told(tmp_path, sqlite_url, policy="limits: {edits: 9}\n") as story:
+        await story.load()
+        await story.webhook("firing")
+        before = await story.asked()
+    async with told(tmp_path, sqlite_url, policy="limits: {edits: 8}\n") as story:
+        await story.decide("approve")
+        after = await story.until(lambda view: len(view["approvals"]) == 2)
+
+    digests = {item["digest"] for item in after["approvals"]}
+    assert before["approvals"][0]["digest"] in digests
+    assert (len(digests), story.effects()) == (2, [])
 
 
 async def test_exit_code_zero_is_no_success(story: Story) -> None:

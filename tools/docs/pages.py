@@ -13,11 +13,14 @@ from fastapi.routing import APIRoute, APIRouter
 
 import bcce
 from bcce.cli.main import cli
-from bcce.config.template import key_table
+from bcce.config.model import Section
+from bcce.config.template import key_table, keys
 from bcce.kit.errors import BcceError, ExitCode
 from bcce.kit.events import EVENT_TYPES
 from bcce.kit.findings import Rule
 from bcce.runtime.settings import Settings
+from bcce.safety.policy.model import ApprovalRule, Layer, PolicyRule, PolicyTest, ScopedLayer, ScriptPolicy
+from bcce.safety.policy.windows import Window
 from bcce.safety.rules.bash import all_rules as bash_rules
 from bcce.safety.rules.powershell import all_rules as powershell_rules
 from bcce.safety.validators.bash import BUILT_IN as bash_judge
@@ -185,6 +188,34 @@ def rules() -> str:
     )
 
 
+def script_policy() -> str:
+    parts = (
+        ("The file, and each layer", Layer),
+        ("The file alone", ScriptPolicy),
+        ("A layer alone", ScopedLayer),
+        ("An entry of `rules`", PolicyRule),
+        ("An entry of `approvals`", ApprovalRule),
+        ("An entry of `windows`", Window),
+        ("An entry of `tests`", PolicyTest),
+    )
+    return page(
+        "The script policy",
+        "The keys of a policy file; [script-policy.md](../script-policy.md) says what they mean together.\n"
+        "`snake_case` and `camelCase` spellings of a key are the same key.",
+        *(block for title, model in parts for block in (f"## {title}", _key_table(model))),
+    )
+
+
+def _key_table(model: type[Section]) -> str:
+    shared = set(Layer.model_fields) if model is not Layer else set()
+    rows = [
+        (code(key.spelling), key.type, code(key.default), f"{key.description} {key.limits}".strip())
+        for key in keys(model)
+        if "<" not in key.spelling and not (issubclass(model, Layer) and key.name.partition(".")[0] in shared)
+    ]
+    return table(("key", "type", "default", "meaning"), rows)
+
+
 #: File name below `docs/reference` -> the function that writes it and what the index says of it.
 PAGES: dict[str, tuple[Callable[[], str], str]] = {
     "api.md": (api, "every endpoint"),
@@ -195,6 +226,7 @@ PAGES: dict[str, tuple[Callable[[], str], str]] = {
     "permissions.md": (permissions, "what each role may do"),
     "plugins.md": (plugins, "every extension point and what is built in"),
     "rules.md": (rules, "every rule that judges a script"),
+    "script-policy.md": (script_policy, "every key of a script policy"),
 }
 
 

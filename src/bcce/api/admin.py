@@ -9,8 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bcce.api.context import ActorDep, RuntimeDep
 from bcce.api.wire import wire
+from bcce.execution.settings import LOCAL_TARGET
 from bcce.kit.errors import InvalidInput
+from bcce.kit.findings import Severity
 from bcce.kit.redact import redact
+from bcce.kit.text import clean
+from bcce.remediation.errors import UnknownTarget
+from bcce.safety.policy.evaluate import PolicyContext
 from bcce.security.audit import verify_audit
 from bcce.security.authz import Permission, Role, require
 from bcce.storage.outbox import read_after
@@ -40,13 +45,15 @@ class NewDocument(BaseModel):
 
 
 class ScriptText(BaseModel):
-    """A script to judge; nothing is run."""
+    """A script to judge; nothing is run. With a `target` the script policy is applied as it would be now."""
 
     model_config = ConfigDict(extra="forbid")
 
     shell: str = "bash"
     script: str = Field(max_length=1024 * 1024)
     parameters: list[str] = Field(default_factory=list, max_length=100)
+    target: str | None = Field(default=None, max_length=255)
+    severity: Severity = Severity.MEDIUM
 
 
 @router.get("/tokens", summary="List tokens; their text is never shown again")
@@ -87,10 +94,23 @@ async def put_document(given: NewDocument, runtime: RuntimeDep, actor: ActorDep)
 
 @router.post("/scripts/check", summary="Judge a script without running it")
 async def check_script(given: ScriptText, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
-    """Verdict, findings, effects."""
+    """Verdict, findings, effects; with a target also what the script policy decides there now."""
     # In a thread: a hostile text may take a second, in which nobody else should have to wait.
-    judged = await asyncio.to_thread(runtime.safety.check, actor, given.shell, given.script, parameters=given.parameters)
-    return dict(judged.to_dict())
+    if given.target is None:
+        judged = await asyncio.to_thread(runtime.safety.check, actor, given.shell, given.script, parameters=given.parameters)
+        return dict(judged.to_dict())
+    groups = {LOCAL_TARGET: (), **runtime.settings.execution.target_groups()}
+    if given.target not in groups:
+        raise UnknownTarget(f"no target {clean(given.target, limit=60)!r} is configured", hint=f"configured: {', '.join(sorted(groups))}")
+    context = PolicyContext(
+        environment=runtime.settings.env,
+        target=given.target,
+        groups=groups[given.target],
+        severity=given.severity,
+        at=runtime.clock.now(),
+    )
+    decision = await asyncio.to_thread(runtime.safety.decide, actor, given.shell, given.script, context, parameters=given.parameters)
+    return dict(decision.to_dict())
 
 
 @router.get("/audit", summary="Check the audit log")

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from bcce.approvals.errors import NotApprovable
-from bcce.approvals.settings import ApprovalSettings
 from bcce.kit.findings import Effects, Severity, Verdict
 from bcce.security.authz import Role
 
@@ -18,8 +17,12 @@ class Requirement:
     reasons: tuple[str, ...]
 
 
-def requirement(verdict: Verdict, effects: Effects, severity: Severity, settings: ApprovalSettings) -> Requirement:
+def requirement(verdict: Verdict, effects: Effects, severity: Severity, *, count: int = 1, reasons: tuple[str, ...] = ()) -> Requirement:
     """What is needed before a script of this verdict and these effects may run for an incident of this severity.
+
+    Args:
+        count: how many people the script policy asks for; at least one is asked.
+        reasons: why, besides what the effects say.
 
     Raises:
         NotApprovable: the verdict is block.
@@ -28,10 +31,7 @@ def requirement(verdict: Verdict, effects: Effects, severity: Severity, settings
         raise NotApprovable("the script is blocked, so nobody can approve it", hint="change the script; the findings say why it is blocked")
     if verdict is Verdict.ALLOW:
         return Requirement(needed=False, role=Role.APPROVER, count=0, reasons=())
-    count = settings.required_approvals
-    if severity is Severity.CRITICAL:
-        count = max(count, settings.required_approvals_critical)
-    return Requirement(needed=True, role=Role.APPROVER, count=count, reasons=_reasons(effects, severity))
+    return Requirement(needed=True, role=Role.APPROVER, count=max(count, 1), reasons=(*_reasons(effects, severity), *reasons))
 
 
 def _reasons(effects: Effects, severity: Severity) -> tuple[str, ...]:

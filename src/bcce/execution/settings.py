@@ -22,6 +22,7 @@ class TargetSettings(Section):
     )
     login: str | None = Field(default=None, description="The account that scripts run as; leave it out for the account of the server.")
     host_keys: tuple[str, ...] = Field(default=(), description="The host keys that are accepted.")
+    groups: tuple[str, ...] = Field(default=(), description="Groups that the target is in, for the layers of the script policy.")
 
 
 class ExecutionSettings(Section):
@@ -45,6 +46,10 @@ class ExecutionSettings(Section):
         description="PATH of every script on this machine; absolute folders.",
     )
     locale: str = Field(default="C.UTF-8", pattern=r"^[A-Za-z0-9_.@-]+$", description="LANG and LC_ALL of every script on this machine.")
+
+    def target_groups(self) -> Mapping[str, tuple[str, ...]]:
+        """The groups of every target that is configured."""
+        return {name: entry.groups for name, entry in self.targets.items()}
 
     def resolved_targets(self, jobs_dir: Path) -> Mapping[str, Target]:
         """Every target by name, this machine among them.

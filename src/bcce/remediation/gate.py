@@ -17,19 +17,19 @@ from bcce.alerts.repository import get_alerts
 from bcce.approvals import repository as approvals
 from bcce.approvals.digest import BoundScript, approval_digest
 from bcce.approvals.requirement import Requirement, requirement
-from bcce.approvals.settings import ApprovalSettings
 from bcce.execution import repository as dispatches
 from bcce.execution.model import Clearance, Dispatch, Plan, PlannedAction, Script, SignedClearance
 from bcce.execution.signing import sign_clearance
 from bcce.incidents import repository as incidents
 from bcce.kit.clock import Clock
 from bcce.kit.events import Event
-from bcce.kit.findings import Severity, Verdict
+from bcce.kit.findings import Severity, Verdict, worst
 from bcce.kit.ids import ApprovalId, ClearanceId, DispatchId, Ids, IncidentId
 from bcce.remediation.errors import NotCleared
 from bcce.remediation.settings import RemediationSettings
 from bcce.remediation.targets import Targets
 from bcce.safety.model import Judgement
+from bcce.safety.policy.evaluate import Decision, PolicyContext
 from bcce.safety.service import SafetyService
 from bcce.security.actor import Actor
 from bcce.security.audit import AuditLog
@@ -40,18 +40,21 @@ from bcce.storage.outbox import event_item
 from bcce.workflows.step_type import StepContext
 
 #: Names the rules of `approvals.requirement`; a change of them gets a new name, so that old approvals no longer fit.
-POLICY_VERSION = "requirement/1"
+_REQUIREMENT = "requirement/2"
 #: Nothing leaves this process with less than this left of the worker's lease: another worker may believe it dead by then.
 MIN_LEASE_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Assessment:
-    """What one action of a plan amounts to now: the validator's judgement, who must agree (None: it is blocked), and the digest that an
-    approval binds.
+    """What one action of a plan amounts to now, its undo included.
+
+    `judgement` is the validator's under the script policy, `policy` the version of that policy, `needed` who must agree (None: it is
+    blocked), `digest` what an approval binds.
     """
 
     judgement: Judgement
+    policy: str
     needed: Requirement | None
     digest: str
 
@@ -69,7 +72,7 @@ class Gate:
         audit: AuditLog,
         signer: Signer,
         settings: RemediationSettings,
-        approval_settings: ApprovalSettings,
+        environment: str | None,
     ) -> None:
         self._clock = clock
         self._ids = ids
@@ -78,27 +81,40 @@ class Gate:
         self._audit = audit
         self._signer = signer
         self._settings = settings
-        self._approval_settings = approval_settings
+        self._environment = environment
 
     def assess(self, actor: Actor, plan: Plan, action: PlannedAction, severity: Severity) -> Assessment:
-        """The action as it stands now: judged from its text, on the target as configured now.
+        """The action as it stands now: judged from its text, under the policy of the target as configured now.
 
         Raises:
             UnknownTarget: configuration no longer names the target.
         """
         target = self._targets.get(action.target.name).to_dict()
-        judgement = self._judge(actor, action.script)
-        bound = [_bound(action, "script", action.script, target, judgement)]
+        script = self._decide(actor, action, action.script, severity)
+        bound = [_bound(action, "script", action.script, target, script.judgement)]
+        judgement, count, reasons = script.judgement, script.approvals, script.reasons
         if action.undo is not None:
-            bound.append(_bound(action, "undo", action.undo, target, self._judge(actor, action.undo)))
-        digest = approval_digest(bound, plan=plan.to_dict(), policy_version=POLICY_VERSION, validator_version=judgement.validator_version)
+            undo = self._decide(actor, action, action.undo, severity)
+            bound.append(_bound(action, "undo", action.undo, target, undo.judgement))
+            judgement = _both(judgement, undo.judgement)
+            count, reasons = max(count, undo.approvals), (*reasons, *(item for item in undo.reasons if item not in reasons))
+        digest = approval_digest(
+            bound,
+            plan=plan.to_dict(),
+            policy_version=f"{_REQUIREMENT} {script.policy_version}",
+            validator_version=judgement.validator_version,
+        )
         needed = None
         if judgement.verdict is not Verdict.BLOCK:
-            needed = requirement(judgement.verdict, judgement.effects, severity, self._approval_settings)
-        return Assessment(judgement=judgement, needed=needed, digest=digest)
+            needed = requirement(judgement.verdict, judgement.effects, severity, count=count, reasons=reasons)
+        return Assessment(judgement=judgement, policy=script.policy_version, needed=needed, digest=digest)
 
-    def _judge(self, actor: Actor, script: Script) -> Judgement:
-        return self._safety.check(actor, str(script.shell), script.text, parameters=script.parameters.keys())
+    def _decide(self, actor: Actor, action: PlannedAction, script: Script, severity: Severity) -> Decision:
+        name = action.target.name
+        context = PolicyContext(
+            environment=self._environment, target=name, groups=self._targets.groups(name), severity=severity, at=self._clock.now()
+        )
+        return self._safety.decide(actor, str(script.shell), script.text, context, parameters=script.parameters.keys())
 
     async def clear(
         self,
@@ -121,7 +137,7 @@ class Gate:
             raise NotCleared("starting scripts is switched off", hint="set remediation.enabled to true to let approved scripts run")
         now = self.assess(context.actor, plan, action, severity)
         if now.needed is None:
-            raise NotCleared("the validator blocks the script")
+            raise NotCleared(f"the script is blocked: {why_blocked(now.judgement)}")
         if await context.lease_remaining_s() < MIN_LEASE_S:
             raise NotCleared("this worker's lease is nearly over, so another may take the run over; it will be tried again")
         clearance = self._clearance(context, plan, action, now, dispatch_id)
@@ -206,6 +222,24 @@ class Gate:
                 event_item(self._ids, event, correlation_id=context.correlation_id),
             ],
         )
+
+
+def why_blocked(judgement: Judgement) -> str:
+    """The first reasons for the verdict, in a sentence."""
+    found = [f"{finding.message} ({finding.rule_id})" for finding in judgement.findings if finding.verdict is judgement.verdict]
+    return "; ".join(found[:3]) or "nothing was found"
+
+
+def _both(script: Judgement, undo: Judgement) -> Judgement:
+    """A script and its undo as one: whoever agrees, agrees to both."""
+    versions = dict.fromkeys((script.validator_version, undo.validator_version))
+    return replace(
+        script,
+        verdict=worst((script.verdict, undo.verdict)),
+        findings=(*script.findings, *(replace(item, message=f"in the undo: {item.message}") for item in undo.findings)),
+        effects=script.effects.merge(undo.effects),
+        validator_version=" ".join(versions),
+    )
 
 
 def _bound(

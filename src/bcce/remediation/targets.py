@@ -9,8 +9,13 @@ from bcce.remediation.errors import UnknownTarget
 class Targets:
     """Looks targets up by name. A target that configuration does not name cannot be reached by any SOP."""
 
-    def __init__(self, targets: Mapping[str, Target]) -> None:
+    def __init__(self, targets: Mapping[str, Target], groups: Mapping[str, tuple[str, ...]]) -> None:
         self._targets = dict(targets)
+        self._groups = dict(groups)
+
+    def groups(self, name: str) -> tuple[str, ...]:
+        """The groups that the target is in; empty for none."""
+        return self._groups.get(name, ())
 
     def get(self, name: str) -> Target:
         """The target called `name`, as configured now.

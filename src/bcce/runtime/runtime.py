@@ -38,6 +38,7 @@ from bcce.remediation.targets import Targets
 from bcce.runtime.schema import migrate
 from bcce.runtime.settings import Settings
 from bcce.runtime.tables import workflows as workflow_tables
+from bcce.safety.policy.load import load_policy
 from bcce.safety.service import SafetyService
 from bcce.safety.validator import ScriptValidator
 from bcce.security.actor import system_actor
@@ -164,7 +165,8 @@ class _Builder:
         self._offer_basics()
         providers = Registry("bcce.alert_providers", AlertProvider).build_all(services)  # type: ignore[type-abstract]  # a door
         validators = Registry("bcce.script_validators", ScriptValidator).build_all(services)  # type: ignore[type-abstract]  # a door
-        safety = services.add(SafetyService, SafetyService(validators))
+        policy = self._settings.safety.policy
+        safety = services.add(SafetyService, SafetyService(validators, load_policy(Path(policy) if policy is not None else None)))
         incidents = services.add(IncidentService, IncidentService(db=db, clock=clock, ids=ids, audit=self._audit))
         index = self._services.add(SearchIndex, SearchIndex(self._home / "knowledge-index.sqlite"))
         knowledge = services.add(KnowledgeService, KnowledgeService(db=db, clock=clock, audit=self._audit, index=index))
@@ -256,7 +258,9 @@ class _Builder:
 
     def _offer_remediation(self, safety: SafetyService) -> None:
         services, settings = self._services, self._settings
-        targets = services.add(Targets, Targets(settings.execution.resolved_targets(self._home / "jobs")))
+        targets = services.add(
+            Targets, Targets(settings.execution.resolved_targets(self._home / "jobs"), settings.execution.target_groups())
+        )
         services.add(
             Gate,
             Gate(
@@ -267,7 +271,7 @@ class _Builder:
                 audit=self._audit,
                 signer=self._keys.signer,
                 settings=settings.remediation,
-                approval_settings=settings.approvals,
+                environment=settings.env,
             ),
         )
         planner = Registry("bcce.planners", Planner).build(settings.remediation.planner, services)  # type: ignore[type-abstract]  # a door

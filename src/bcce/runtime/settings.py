@@ -15,6 +15,7 @@ from bcce.itsm.settings import ItsmSettings
 from bcce.kit.redact import Secret
 from bcce.knowledge.settings import KnowledgeSettings
 from bcce.remediation.settings import RemediationSettings
+from bcce.safety.settings import SafetySettings
 from bcce.workflows.settings import WorkflowSettings
 
 
@@ -69,6 +70,7 @@ class Settings(CoreSettings):
     workflows: WorkflowSettings = Field(default_factory=WorkflowSettings, description="Running workflows.")
     knowledge: KnowledgeSettings = Field(default_factory=KnowledgeSettings, description="SOPs.")
     approvals: ApprovalSettings = Field(default_factory=ApprovalSettings, description="Who must agree before a script runs.")
+    safety: SafetySettings = Field(default_factory=SafetySettings, description="Judging scripts.")
     execution: ExecutionSettings = Field(default_factory=ExecutionSettings, description="Where scripts may run.")
     itsm: ItsmSettings = Field(default_factory=ItsmSettings, description="Tickets.")
     remediation: RemediationSettings = Field(default_factory=RemediationSettings, description="The way from an alert to a verified fix.")

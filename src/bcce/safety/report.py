@@ -1,13 +1,17 @@
-"""Findings from rules: the same form for every shell."""
+"""Findings from rules and commands for the policy: the same form for every shell."""
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
 from bcce.kit.findings import Finding, Rule, Severity, Verdict
-from bcce.safety.bash.values import shown
-from bcce.safety.model import MAX_BYTES
+from bcce.safety.bash.values import ANY, NUM, OUT, shown
+from bcce.safety.model import MAX_BYTES, UNKNOWN, CommandUse
+
+_MAX_FINDINGS = 200
+_UNKNOWN = str.maketrans(dict.fromkeys((ANY, OUT, NUM), UNKNOWN))
 
 
 def rule(identity: str, title: str, verdict: Verdict, severity: Severity, why: str, instead: str) -> Rule:
@@ -109,6 +113,28 @@ def finding(rule: Rule, *, line: int | None = None, column: int | None = None, t
         why=rule.why,
         hint=rule.instead,
         tags=rule.tags,
+    )
+
+
+def in_order(findings: Iterable[Finding], too_many: Rule) -> list[Finding]:
+    """Each finding once, the strictest first; of more than 200 the rest is one finding, so that none can be taken for absent."""
+    unique = list({(item.rule_id, item.line, item.column, item.message, item.text): item for item in findings}.values())
+    unique.sort(key=lambda item: (-item.verdict.rank, item.line or 0, item.column or 0, item.rule_id))
+    if len(unique) > _MAX_FINDINGS:
+        rest = len(unique) - _MAX_FINDINGS
+        return [*unique[:_MAX_FINDINGS], finding(too_many, message=f"{rest} more findings are not shown")]
+    return unique
+
+
+def command_use(argv: Sequence[str], raw: str, *, line: int, column: int, is_plain: bool, is_fed: bool) -> CommandUse:
+    """A command for the policy, at the place that a finding about it has."""
+    return CommandUse(
+        argv=tuple(shown(word.translate(_UNKNOWN)) for word in argv),
+        text=shown(raw)[:500],
+        is_plain=is_plain,
+        is_fed=is_fed,
+        line=line,
+        column=column,
     )
 
 

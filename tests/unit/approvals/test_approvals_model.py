@@ -91,19 +91,18 @@ def test_an_approval_knows_how_many_people_are_missing(state: ApprovalState, dec
     assert ApprovalDetails(approval=replace(APPROVAL, state=state), decisions=decided(*decisions)).missing_count == missing
 
 
-SETTINGS = ApprovalSettings()
 REVERSIBLE = Effects(reversible=True)
 UNPROVEN = "the script is not proven to be harmless"
 
 
 def test_an_allowed_script_needs_nobody() -> None:
-    needed = requirement(Verdict.ALLOW, Effects(privileged=True), Severity.CRITICAL, SETTINGS)
+    needed = requirement(Verdict.ALLOW, Effects(privileged=True), Severity.CRITICAL)
     assert needed == Requirement(needed=False, role=Role.APPROVER, count=0, reasons=())
 
 
 def test_a_blocked_script_can_be_approved_by_nobody() -> None:
     with pytest.raises(NotApprovable) as caught:
-        requirement(Verdict.BLOCK, REVERSIBLE, Severity.INFO, SETTINGS)
+        requirement(Verdict.BLOCK, REVERSIBLE, Severity.INFO)
     assert (caught.value.code, caught.value.status) == ("not-approvable", 409)
 
 
@@ -130,30 +129,25 @@ def test_a_blocked_script_can_be_approved_by_nobody() -> None:
     ],
 )
 def test_any_other_script_needs_one_approver_who_is_told_why(effects: Effects, severity: Severity, reasons: tuple[str, ...]) -> None:
-    needed = requirement(Verdict.APPROVE, effects, severity, SETTINGS)
+    needed = requirement(Verdict.APPROVE, effects, severity)
     assert needed == Requirement(needed=True, role=Role.APPROVER, count=1, reasons=(UNPROVEN, *reasons))
 
 
-@pytest.mark.parametrize(
-    ("required", "critical", "severity", "count"),
-    [(1, 2, Severity.HIGH, 1), (1, 2, Severity.CRITICAL, 2), (3, 2, Severity.CRITICAL, 3), (3, 2, Severity.LOW, 3)],
-)
-def test_how_many_must_agree_is_a_setting(required: int, critical: int, severity: Severity, count: int) -> None:
-    settings = ApprovalSettings(required_approvals=required, required_approvals_critical=critical)
-    assert requirement(Verdict.APPROVE, REVERSIBLE, severity, settings).count == count
+@pytest.mark.parametrize(("asked", "count"), [(0, 1), (1, 1), (3, 3)])
+def test_how_many_must_agree_is_the_policy_s_word_and_never_nobody(asked: int, count: int) -> None:
+    needed = requirement(Verdict.APPROVE, REVERSIBLE, Severity.LOW, count=asked, reasons=("two see more",))
+    assert (needed.count, needed.reasons) == (count, (UNPROVEN, "two see more"))
 
 
 def test_the_safe_settings_are_the_default() -> None:
     assert ApprovalSettings().model_dump() == {
         "expires_after_s": 3600.0,
         "allow_self_approval": False,
-        "required_approvals": 1,
-        "required_approvals_critical": 1,
     }
 
 
 @pytest.mark.parametrize(
-    "values", [{"required_approvals": 0}, {"expires_after_s": 0}, {"expires_after_s": 31 * 86400}, {"allow_self_aproval": True}]
+    "values", [{"required_approvals": 1}, {"expires_after_s": 0}, {"expires_after_s": 31 * 86400}, {"allow_self_aproval": True}]
 )
 def test_settings_that_make_no_sense_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):

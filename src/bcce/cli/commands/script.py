@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from bcce.cli.commands.policy import group as policy
+from bcce.cli.scripts import STDIN, judge, read_script, shell_of, validators
 from bcce.kit.errors import ExitCode, InvalidInput
 
 if TYPE_CHECKING:
@@ -18,18 +20,19 @@ if TYPE_CHECKING:
     from bcce.safety.validator import ScriptValidator
 
 _EXITS = {"allow": ExitCode.OK, "approve": ExitCode.NEEDS_APPROVAL, "block": ExitCode.BLOCKED}
-_SHELLS = {".ps1": "powershell", ".psm1": "powershell", ".psd1": "powershell"}
 #: How many scripts of a batch are judged at once: while one waits for the second parser, another is read.
 _WORKERS = 1
 _AHEAD = 64
 _MAX_LINE = 4 * 1024 * 1024
-_STDIN = "-"
 _UNDONE = {True: "changes nothing", False: "cannot be undone", None: "whether it can be undone is not known"}
 
 
 @click.group()
 def group() -> None:
-    """Judge scripts without running them."""
+    """Judge scripts without running them, and say what the policy decides."""
+
+
+group.add_command(policy, "policy")
 
 
 @group.command()
@@ -59,45 +62,17 @@ def check(
 
     With --jsonl the verdicts stand in the lines, in the order of the input, and the exit code is 0 unless a line cannot be used.
     """
-    validators = _validators()
+    known = validators()
     if jsonl:
-        return _batch(validators, files)
+        return _batch(known, files)
     if not files:
         raise click.UsageError("name a file, or - for standard input")
     found: dict[str, Judgement] = {}
     for file in files:
-        found["stdin" if file == _STDIN else file] = _judge(
-            validators, shell or _SHELLS.get(Path(file).suffix.lower(), "bash"), _read(file), parameters
-        )
+        found["stdin" if file == STDIN else file] = judge(known, shell or shell_of(file), read_script(file), parameters)
     _show(found, form, explain=explain)
     worst = max((judgement.verdict for judgement in found.values()), key=lambda verdict: verdict.rank)
     return ExitCode.OK if fail_on == "block" and worst != "block" else _EXITS[worst]
-
-
-def _validators() -> "Mapping[str, ScriptValidator]":
-    from bcce.plugins import Registry, Services  # noqa: PLC0415 - the help needs no validator
-    from bcce.safety.validator import ScriptValidator  # noqa: PLC0415 - as above
-
-    built: Mapping[str, ScriptValidator] = Registry("bcce.script_validators", ScriptValidator).build_all(Services())  # type: ignore[type-abstract]  # a door
-    return built
-
-
-def _judge(validators: "Mapping[str, ScriptValidator]", shell: str, text: str, parameters: tuple[str, ...]) -> "Judgement":
-    from bcce.safety.errors import UnknownShell  # noqa: PLC0415 - only when a script is judged
-
-    validator = validators.get(shell)
-    if validator is None:
-        raise UnknownShell(f"no validator knows the shell {shell[:40]!r}", hint=f"known: {', '.join(sorted(validators))}")
-    return validator.judge(text, parameters=parameters)
-
-
-def _read(file: str) -> str:
-    """The text of a script; a byte that is no UTF-8 stays visible as one that cannot be read."""
-    try:
-        data = sys.stdin.buffer.read() if file == _STDIN else Path(file).read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"{file} cannot be read: {error.strerror}", hint="name a file, or - for standard input") from error
-    return data.decode("utf-8-sig", "replace")
 
 
 def _show(found: "Mapping[str, Judgement]", form: str, *, explain: bool) -> None:
@@ -157,8 +132,8 @@ def _batch(validators: "Mapping[str, ScriptValidator]", files: tuple[str, ...]) 
 
 
 def _lines(files: tuple[str, ...]) -> Iterator[bytes]:
-    for file in files or (_STDIN,):
-        if file == _STDIN:
+    for file in files or (STDIN,):
+        if file == STDIN:
             yield from (line for line in sys.stdin.buffer if line.strip())
             continue
         try:
@@ -179,7 +154,7 @@ def _one(validators: "Mapping[str, ScriptValidator]", number: int, line: bytes) 
         if not isinstance(given, dict) or not isinstance(given.get("script"), str) or not isinstance(given.get("shell", "bash"), str):
             raise InvalidInput('give an object with "script" and "shell" as text')
         began = time.perf_counter()
-        judgement = _judge(validators, given.get("shell", "bash"), given["script"], ())
+        judgement = judge(validators, given.get("shell", "bash"), given["script"], ())
         taken = (time.perf_counter() - began) * 1000
     except (ValueError, RecursionError) as error:
         return {"id": identity, "line": number, "error": {"code": "invalid-input", "message": f"line {number} is not JSON: {error}"}}

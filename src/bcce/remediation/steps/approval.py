@@ -17,7 +17,7 @@ from bcce.kit.clock import Clock
 from bcce.kit.ids import IncidentId
 from bcce.plugins import Services
 from bcce.remediation.errors import NotCleared
-from bcce.remediation.gate import Assessment, Gate
+from bcce.remediation.gate import Assessment, Gate, why_blocked
 from bcce.remediation.plans import load_plan
 from bcce.remediation.steps.params import RepairParams
 from bcce.storage.doors import Database
@@ -58,9 +58,13 @@ class ApprovalStep:
         plan, severity = await self._db.read(lambda conn: load_plan(conn, context.tenant_id, given.plan))
         now = self._gate.assess(context.actor, plan, plan.actions[0], severity)
         if now.needed is None:
-            raise NotCleared("the validator blocks the script, so nobody can approve it")
+            raise NotCleared(f"the script is blocked, so nobody can approve it: {why_blocked(now.judgement)}")
         if not now.needed.needed:
-            return Done(result=completed({"decision": "not-needed", "by": None, "reason": "the script only reads", "approval": None}))
+            return Done(
+                result=completed(
+                    {"decision": "not-needed", "by": None, "reason": "it only reads, or the policy allows it", "approval": None}
+                )
+            )
         request = _request(context, plan, now, now.needed)
         approval_id = approval_id_for(context.tenant_id, request)
         asked = await self._db.read(
@@ -111,6 +115,7 @@ def _request(context: StepContext, plan: Plan, now: Assessment, needed: Requirem
         "verdict": str(now.judgement.verdict),
         "findings": [finding.to_dict() for finding in now.judgement.findings],
         "effects": now.judgement.effects.to_dict(),
+        "policy": now.policy,
     }
     return ApprovalRequest(
         run_id=context.run_id,

@@ -16,7 +16,7 @@ from bcce.kit.ids import IncidentId, PlanId, derived_id
 from bcce.plugins import Services
 from bcce.remediation import repository
 from bcce.remediation.executors import Executors
-from bcce.remediation.gate import Gate
+from bcce.remediation.gate import Gate, why_blocked
 from bcce.remediation.planner import Planner, PlanRequest
 from bcce.remediation.plans import load_plan
 from bcce.remediation.settings import RemediationSettings
@@ -95,13 +95,13 @@ class CheckScriptStep:
         action = plan.actions[0]
         now = self._gate.assess(context.actor, plan, action, severity)
         judgement = now.judgement
-        blocking = [finding for finding in judgement.findings if finding.verdict is judgement.verdict]
         output: dict[str, object] = {
             "verdict": str(judgement.verdict),
-            "why": "; ".join(f"{finding.message} ({finding.rule_id})" for finding in blocking[:3]) or "nothing was found",
+            "why": why_blocked(judgement),
             "findings": [finding.to_dict() for finding in judgement.findings],
             "effects": judgement.effects.to_dict(),
             "validator": judgement.validator_version,
+            "policy": now.policy,
             "approval": None
             if now.needed is None
             else {

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from itertools import islice
 
 from bcce.kit.findings import Effects, Finding, Rule, Severity, Verdict, worst
@@ -18,14 +19,13 @@ from bcce.safety.bash.readers import is_harmful_name, why_not_reader
 from bcce.safety.bash.script import Command, Redirect, Script
 from bcce.safety.bash.unwrap import make_view
 from bcce.safety.bash.values import ANY, OUT, STAR, has_private, holes
-from bcce.safety.bash.view import View
+from bcce.safety.bash.view import Call, View
 from bcce.safety.bash.wrappers import SHELLS
-from bcce.safety.model import MAX_BYTES, Judgement
-from bcce.safety.report import CommonRules, finding, judge_version, rule
+from bcce.safety.model import MAX_BYTES, CommandUse, Judgement
+from bcce.safety.report import CommonRules, command_use, finding, in_order, judge_version, rule
 from bcce.safety.rules.bash import BashRule, all_rules
 
 MAX_EMBEDDED = 5
-_MAX_FINDINGS = 200
 _REDEFINERS = frozenset({"alias", "hash", "enable"})
 #: Source: bash(1), Parameter Expansion: the operator P runs what it finds.
 _PROMPT = re.compile(r"\$\{[^}]*@P\}")
@@ -77,26 +77,27 @@ class BashValidator:
     def judge(self, text: str, *, parameters: Collection[str] = ()) -> Judgement:
         """The judgement; never raises."""
         text = text.replace("\r\n", "\n")
-        findings, effects = self._judge(text, frozenset(parameters), 0)
+        uses: list[CommandUse] = []
+        findings, effects = self._judge(text, frozenset(parameters), 0, uses)
         if self._second_opinion and not findings:
             found = disagreement(text)
             if found is not None:
                 findings = [finding(_COMMON.disagreement, message=found)]
-        unique = list({(item.rule_id, item.line, item.column, item.message): item for item in findings}.values())
-        unique.sort(key=lambda item: (-item.verdict.rank, item.line or 0, item.column or 0, item.rule_id))
-        unique = unique[:_MAX_FINDINGS]
+        shown = in_order(findings, _COMMON.too_large)
         if not text.isascii():
             lines = stand_ins(text).split("\n")
-            unique = [_with_columns(item, lines) for item in unique]
+            shown = [_with_columns(item, lines) for item in shown]
+            uses = [replace(use, column=_column(use.line, use.column, lines)) for use in uses]
         return Judgement(
-            verdict=worst(item.verdict for item in unique),
-            findings=tuple(unique),
+            verdict=worst(item.verdict for item in shown),
+            findings=tuple(shown),
             effects=effects,
             validator_version=self.version,
             shell=self.name,
+            commands=tuple(uses),
         )
 
-    def _judge(self, text: str, parameters: frozenset[str], depth: int) -> tuple[list[Finding], Effects]:
+    def _judge(self, text: str, parameters: frozenset[str], depth: int, uses: list[CommandUse]) -> tuple[list[Finding], Effects]:
         if len(text.encode("utf-8", "replace")) > MAX_BYTES:
             return [finding(_COMMON.too_large)], Effects(unknown=frozenset({"everything"}))
         script = read_script(text)
@@ -112,6 +113,7 @@ class BashValidator:
             *_about_variables(seen),
         ]
         effects = effects_of(seen)
+        uses += (_use(call, script.functions) for call in _judged(seen))
         for embedded in seen.embedded:
             command = embedded.call.command
             if depth >= MAX_EMBEDDED:
@@ -121,8 +123,10 @@ class BashValidator:
                 findings.append(_at(_COMMON.dynamic, command, "a part of the script that runs here is computed"))
             if not embedded.call.is_clear:
                 findings.append(_at(_COMMON.unknown, command, "a script runs somewhere else, or as somebody else"))
-            more, inner_effects = self._judge(embedded.text, parameters, depth + 1)
+            inner_uses: list[CommandUse] = []
+            more, inner_effects = self._judge(embedded.text, parameters, depth + 1, inner_uses)
             findings += [_moved(item, command) for item in more]
+            uses += [replace(use, line=command.line, column=command.column) for use in inner_uses]
             effects = effects.merge(inner_effects)
         if script.problems:
             effects = effects.merge(Effects(unknown=frozenset({"parts that are not understood"})))
@@ -193,6 +197,23 @@ def _about_calls(seen: View) -> Iterator[Finding]:
             yield _at(_COMMON.secret, redirect, None)
 
 
+def _judged(seen: View) -> Iterator[Call]:
+    """The calls that need a decision: wrappers that do not are judged by what they run."""
+    for call in seen.calls:
+        is_plain = call.is_wrapper and call.is_clear and not any(is_harmful_name(name, value) for name, value in call.settings)
+        if not is_plain and (call.name is not None or call.args or call.command.argv):
+            yield call
+
+
+def _use(call: Call, functions: Collection[str]) -> CommandUse:
+    command = call.command
+    names = [name for name, _ in (*call.settings, *command.assignments)]
+    is_plain = call.is_clear and not call.is_opaque and call.name not in functions and not any(map(is_harmful_name, names))
+    argv = (call.name or ANY, *call.args, *((ANY,) if call.is_fed else ()))
+    is_fed = bool(command.inputs) or any(redirect.operator.startswith("<") for redirect in command.redirects)
+    return command_use(argv, command.raw, line=command.line, column=command.column, is_plain=is_plain, is_fed=is_fed)
+
+
 def _about_variables(seen: View) -> Iterator[Finding]:
     script = seen.script
     first = script.commands[0] if script.commands else None
@@ -220,23 +241,19 @@ def _at(rule: Rule, place: Command | Redirect | None, message: str | None) -> Fi
         text = f"{place.operator} {place.target.raw if place.target else ''}".strip()
         return finding(rule, line=place.line, column=place.column, text=text, message=message)
     base = finding(rule, line=place.line, column=place.column, text=place.raw, message=message)
-    return Finding(
-        **{name: getattr(base, name) for name in Finding.__slots__} | {"end_line": place.end_line, "end_column": place.end_column}
-    )
+    return replace(base, end_line=place.end_line, end_column=place.end_column)
 
 
 def _with_columns(item: Finding, lines: list[str]) -> Finding:
     """The finding with columns that count characters of the script, and not of the text that the parser read."""
 
-    def column(line: int | None, at: int | None) -> int | None:
-        return None if line is None or at is None else len(original(lines[min(line, len(lines)) - 1][: at - 1])) + 1
+    return replace(item, column=_column(item.line, item.column, lines), end_column=_column(item.end_line, item.end_column, lines))
 
-    place = {"column": column(item.line, item.column), "end_column": column(item.end_line, item.end_column)}
-    return Finding(**{name: getattr(item, name) for name in Finding.__slots__} | place)
+
+def _column(line: int | None, at: int | None, lines: list[str]) -> int | None:
+    return None if line is None or at is None else len(original(lines[min(line, len(lines)) - 1][: at - 1])) + 1
 
 
 def _moved(finding: Finding, command: Command) -> Finding:
     """A finding inside embedded text, shown at the command that runs it."""
-    values = {name: getattr(finding, name) for name in Finding.__slots__}
-    place = {"line": command.line, "column": command.column, "end_line": command.end_line, "end_column": command.end_column}
-    return Finding(**values | place)
+    return replace(finding, line=command.line, column=command.column, end_line=command.end_line, end_column=command.end_column)

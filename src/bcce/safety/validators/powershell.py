@@ -3,29 +3,29 @@
 import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from itertools import islice
 
 from bcce.kit.findings import Effects, Finding, Rule, Severity, Verdict, worst
 from bcce.kit.text import has_hidden
 from bcce.plugins import Services
-from bcce.safety.bash.values import has_private
-from bcce.safety.model import MAX_BYTES, Judgement
+from bcce.safety.bash.values import ANY, has_private
+from bcce.safety.model import MAX_BYTES, CommandUse, Judgement
 from bcce.safety.powershell.effects import effects_of
 from bcce.safety.powershell.embedded import embedded_scripts
 from bcce.safety.powershell.grammar import Parser
 from bcce.safety.powershell.members import why_not_assigned, why_not_method, why_not_type
-from bcce.safety.powershell.nodes import Assign, Node, Variable
+from bcce.safety.powershell.nodes import Assign, Node, Parameter, Variable
 from bcce.safety.powershell.opinion import disagreement
 from bcce.safety.powershell.prepare import prepare
 from bcce.safety.powershell.readers import why_not
 from bcce.safety.powershell.secrets import is_secret_place
 from bcce.safety.powershell.tables import is_cmdlet
-from bcce.safety.powershell.view import View, make_view
-from bcce.safety.report import CommonRules, finding, judge_version, rule
+from bcce.safety.powershell.view import Call, View, make_view
+from bcce.safety.report import CommonRules, command_use, finding, in_order, judge_version, rule
 from bcce.safety.rules.powershell import PowerShellRule, all_rules
 
 MAX_EMBEDDED = 5
-_MAX_FINDINGS = 200
 _ASK = Verdict.APPROVE
 _SECRET_NAME = re.compile(r"(?i)env:\w*(?:password|passwd|secret|token|api_?key|access_?key|credential|connectionstring)")
 _ENDLESS = re.compile(r"(?i)\b(?:while\s*\(\s*(?:\$true|1)\s*\)|for\s*\(\s*;\s*;\s*\)|until\s*\(\s*(?:\$false|0)\s*\))")
@@ -70,22 +70,23 @@ class PowerShellValidator:
 
     def judge(self, text: str, *, parameters: Collection[str] = ()) -> Judgement:
         """The judgement; never raises. `parameters` come as environment variables, which are never constant."""
-        findings, effects = self._judge(text, 0)
+        uses: list[CommandUse] = []
+        findings, effects = self._judge(text, 0, uses)
         if self._second_opinion and not findings:
             found = disagreement(prepare(text))
             if found is not None:
                 findings = [finding(_COMMON.disagreement, message=found)]
-        unique = list({(item.rule_id, item.line, item.column, item.message): item for item in findings}.values())
-        unique.sort(key=lambda item: (-item.verdict.rank, item.line or 0, item.column or 0, item.rule_id))
+        shown = in_order(findings, _COMMON.too_large)
         return Judgement(
-            verdict=worst(item.verdict for item in unique),
-            findings=tuple(unique[:_MAX_FINDINGS]),
+            verdict=worst(item.verdict for item in shown),
+            findings=tuple(shown),
             effects=effects,
             validator_version=self.version,
             shell=self.name,
+            commands=tuple(uses),
         )
 
-    def _judge(self, text: str, depth: int) -> tuple[list[Finding], Effects]:
+    def _judge(self, text: str, depth: int, uses: list[CommandUse]) -> tuple[list[Finding], Effects]:
         if len(text.encode("utf-8", "replace")) > MAX_BYTES:
             return [finding(_COMMON.too_large)], Effects(unknown=frozenset({"everything"}))
         findings: list[Finding] = []
@@ -110,14 +111,18 @@ class PowerShellValidator:
         findings += [places.at(item.rule, view, place.at, place.message) for item in self._rules for place in item.find(view)]
         findings += self._about(view, places)
         effects = effects_of(view)
+        uses += (_use(view, call, places) for call in view.calls)
         for inner in embedded_scripts(view):
             if inner.text is None:
                 findings.append(places.at(_COMMON.dynamic, view, inner.call.command, "the text that runs here is computed"))
             elif depth >= MAX_EMBEDDED:
                 findings.append(places.at(_COMMON.not_understood, view, inner.call.command, "scripts within scripts are nested too deeply"))
             else:
-                more, inner_effects = self._judge(inner.text, depth + 1)
+                inner_uses: list[CommandUse] = []
+                more, inner_effects = self._judge(inner.text, depth + 1, inner_uses)
                 findings += [places.moved(item, inner.call.command) for item in more]
+                line, column = places.of(inner.call.command.start)
+                uses += [replace(use, line=line, column=column) for use in inner_uses]
                 effects = effects.merge(inner_effects)
         if parser.problems:
             effects = effects.merge(Effects(unknown=frozenset({"parts that are not understood"})))
@@ -168,6 +173,21 @@ class PowerShellValidator:
                 yield places.at(_COMMON.redefined, view, function, f"{name} gets another meaning")
 
 
+def _use(view: View, call: Call, places: "_Places") -> CommandUse:
+    argv = [call.name or ANY]
+    for word in call.command.words:
+        if isinstance(word, Parameter):
+            argv += [f"-{word.name}", *([] if word.value is None else [view.word(word.value)])]
+        else:
+            argv.append(view.word(word))
+    if call.command.verbatim:
+        argv.append(ANY)
+    line, column = places.of(call.command.start)
+    return command_use(
+        argv, view.raw(call.command), line=line, column=column, is_plain=call.name not in view.functions, is_fed=bool(call.inputs)
+    )
+
+
 def _counted(view: View) -> Iterator[Assign]:
     """`++` and `--` as assignments."""
     for item in view.counts:
@@ -198,5 +218,4 @@ class _Places:
         """A finding inside embedded text, shown at the command that runs it."""
         line, column = self.of(node.start)
         end_line, end_column = self.of(max(node.end - 1, node.start))
-        place = {"line": line, "column": column, "end_line": end_line, "end_column": end_column + 1}
-        return Finding(**{name: getattr(item, name) for name in Finding.__slots__} | place)
+        return replace(item, line=line, column=column, end_line=end_line, end_column=end_column + 1)
