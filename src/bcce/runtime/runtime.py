@@ -29,6 +29,7 @@ from bcce.knowledge import KnowledgeService, SearchIndex
 from bcce.observability.health import HealthChecks
 from bcce.observability.metrics import Metrics
 from bcce.plugins import Registry, Services
+from bcce.remediation.dispatches import DispatchService
 from bcce.remediation.executors import Executors
 from bcce.remediation.gate import Gate
 from bcce.remediation.pipeline import Pipeline
@@ -89,6 +90,7 @@ class Runtime:
     knowledge: KnowledgeService
     index: SearchIndex
     approvals: ApprovalService
+    dispatches: DispatchService
     itsm: ItsmService
     safety: SafetyService
     workflows: WorkflowService
@@ -235,6 +237,7 @@ class _Builder:
             knowledge=knowledge,
             index=index,
             approvals=approvals,
+            dispatches=DispatchService(db=db, clock=clock, ids=ids, audit=self._audit, incidents=incidents),
             itsm=ItsmService(db=db, book=book),
             safety=safety,
             workflows=workflows,

@@ -3,7 +3,7 @@
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bcce.alerts.settings import AlertSettings
 from bcce.approvals.settings import ApprovalSettings
@@ -16,6 +16,7 @@ from bcce.kit.redact import Secret
 from bcce.knowledge.settings import KnowledgeSettings
 from bcce.remediation.settings import RemediationSettings
 from bcce.safety.settings import SafetySettings
+from bcce.storage.errors import UnknownDatabase
 from bcce.workflows.settings import WorkflowSettings
 
 
@@ -26,6 +27,18 @@ class DatabaseSettings(Section):
         default=None,
         description="sqlite:////path, postgresql://… or mysql://…, never shown; null for a SQLite file under BCCE's home.",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _usable(cls, value: Secret | None) -> Secret | None:
+        if value is not None:
+            from bcce.storage.opening import parse_url  # noqa: PLC0415 - most commands name no database and need no driver
+
+            try:
+                parse_url(value.reveal())
+            except UnknownDatabase as error:
+                raise ValueError(f"{error.message}; {error.hint}") from None
+        return value
 
     def secrets(self) -> tuple[Secret, ...]:
         """The password in the address, as it is written and as it is meant; empty without one."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from sqlalchemy import Table, make_url
+from sqlalchemy import URL, Table, make_url
 from sqlalchemy.exc import ArgumentError
 
 from bcce.kit.clock import Clock
@@ -19,24 +19,44 @@ _DRIVERS: Final = {
     "mysql": "mysql+asyncmy",
     "mariadb": "mariadb+asyncmy",
 }
+_SQLITE: Final = ("sqlite", "sqlite+pysqlite")
+_SQLITE_SLASHES: Final = 3
 _KNOWN: Final = frozenset({*_DRIVERS.values(), "mysql+aiomysql", "mariadb+aiomysql"})
+
+
+def parse_url(url: str) -> URL:
+    """The address of a database that BCCE can use, with its driver; no I/O.
+
+    Raises:
+        UnknownDatabase: it is no address, or one of another kind of database; never with a part of it that may be a password.
+    """
+    # The cause is left out: its message may hold the URL, and a port that is no number may be a password behind a forgotten host.
+    refusal = UnknownDatabase("that is no database URL", hint="for example sqlite:////var/lib/bcce/bcce.sqlite")
+    try:
+        parsed = make_url(url)
+        scheme = parsed.drivername
+    except (ArgumentError, ValueError):
+        raise refusal from None
+    if scheme in _SQLITE:
+        if url.count("/") < _SQLITE_SLASHES:
+            raise UnknownDatabase("that is no SQLite URL", hint="write sqlite:////absolute/path or sqlite:///relative/path")
+        return parsed
+    driver = _DRIVERS.get(scheme, scheme)
+    if driver not in _KNOWN:
+        known = ", ".join(["sqlite", *_DRIVERS, "mysql+aiomysql"])
+        raise UnknownDatabase(f"BCCE cannot use a database of the kind {scheme!r}", hint=f"it can use: {known}")
+    if not parsed.host or not parsed.database:
+        raise UnknownDatabase("the database URL names no host or no database", hint=f"write {scheme}://user:password@host:port/database")
+    return parsed.set(drivername=driver)
 
 
 @asynccontextmanager
 async def open_url(url: str, *, clock: Clock, name: str, fence_table: Table, hooks: Hooks, options: Options) -> AsyncIterator[Database]:
     """See `open_database`. `name` is the id of this opening."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        # Without the cause: its message holds the URL, which may hold a password.
-        raise UnknownDatabase("that is no database URL", hint="for example sqlite:////var/lib/bcce/bcce.sqlite") from None
-    if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
+    parsed = parse_url(url)
+    if parsed.drivername in _SQLITE:
         async with open_sqlite(parsed, clock=clock, name=name, fence_table=fence_table, hooks=hooks, options=options) as sqlite:
             yield sqlite
         return
-    driver = _DRIVERS.get(parsed.drivername, parsed.drivername)
-    if driver not in _KNOWN:
-        known = ", ".join(["sqlite", *_DRIVERS, "mysql+aiomysql"])
-        raise UnknownDatabase(f"BCCE cannot use a database of the kind {parsed.drivername!r}", hint=f"it can use: {known}")
-    async with open_server(parsed.set(drivername=driver), name=name, fence_table=fence_table, hooks=hooks, options=options) as server:
+    async with open_server(parsed, name=name, fence_table=fence_table, hooks=hooks, options=options) as server:
         yield server

@@ -1,8 +1,11 @@
 """What an operator can set about running workflows."""
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bcce.config.model import Section
+
+#: Heartbeats that may be lost before a worker counts as dead.
+_BEATS = 2
 
 
 class WorkflowSettings(Section):
@@ -23,3 +26,12 @@ class WorkflowSettings(Section):
     directory: str | None = Field(
         default=None, description="A folder with workflow files (*.yaml) that are registered at start; null for the built-in ones only."
     )
+
+    @model_validator(mode="after")
+    def _in_proportion(self) -> "WorkflowSettings":
+        if self.heartbeat_s * _BEATS > self.lease_s:
+            raise ValueError(
+                f"heartbeatS is {self.heartbeat_s:g} and leaseS {self.lease_s:g}: a lease has to last for {_BEATS} heartbeats, "
+                "or workers that are alive are taken for dead"
+            )
+        return self
