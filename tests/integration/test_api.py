@@ -1,6 +1,7 @@
 """The API on a real runtime: bad input is a problem with a stable code, and nothing is half stored."""
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,59 @@ async def test_a_script_is_judged_and_a_workflow_checked(client: httpx.AsyncClie
     assert judged["verdict"] == "block"
     assert (checked["valid"], checked["findings"][0]["line"]) == (False, 3)
     assert [item["name"] for item in (await client.get("/api/v1/workflows")).json()["items"]] == ["remediate"]
+
+
+@pytest.mark.parametrize("path", ["/scripts/check", "/tokens", "/workflows/validate", "/webhooks/alertmanager"])
+async def test_whoever_is_not_known_sends_no_body(client: httpx.AsyncClient, path: str) -> None:
+    sent = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(64):
+            sent += 1
+            yield b" " * 65536
+
+    answer = await client.post(f"/api/v1{path}", content=body(), headers={"Authorization": "Bearer bcce_pat_wrong"})
+
+    assert problem(answer) == (401, "unauthenticated")
+    assert (await client.post(f"/api/v1{path}", content=b"x", headers={"Authorization": ""})).status_code == 401
+
+
+async def test_a_body_above_the_limit_is_refused_on_every_path(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/api/v1/scripts/check", content=b'{"script": "' + b" " * (9 * 1024 * 1024) + b'"}')
+
+    assert problem(answer) == (413, "too-large")
+
+
+@pytest.mark.parametrize("after", ["99999999999999999999999", "-1", "x"])
+async def test_a_position_that_cannot_be_is_refused(client: httpx.AsyncClient, after: str) -> None:
+    assert problem(await client.get(f"/api/v1/events?after={after}")) == (400, "invalid-input")
+
+
+@pytest.mark.parametrize("moment", ["2027-01-01", "2027-01-01T00:00:00", "9999-12-31T23:59:59-14:00", "soon", "2020-01-01T00:00:00Z"])
+async def test_an_end_that_cannot_be_makes_no_token(client: httpx.AsyncClient, moment: str) -> None:
+    answer = await client.post("/api/v1/tokens", json={"name": "x", "role": "viewer", "expiresAt": moment})
+
+    assert problem(answer) == (400, "invalid-input")
+
+
+async def test_a_bug_in_a_route_is_a_problem_that_tells_nothing(client: httpx.AsyncClient, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "bcce.db") as damaged:
+        damaged.execute("ALTER TABLE alerts RENAME TO gone")
+    answer = await client.get("/api/v1/alerts")
+
+    assert problem(answer) == (500, "unexpected")
+    assert "gone" not in answer.text
+
+
+async def test_dispatches_are_listed_by_states_that_there_are(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/api/v1/dispatches?state=indeterminate")).json() == {"items": [], "next": None}
+    assert problem(await client.get("/api/v1/dispatches?state=odd")) == (400, "invalid-input")
+    assert problem(await client.get("/api/v1/dispatches/dsp_none")) == (404, "unknown-dispatch")
+    answer = await client.post("/api/v1/dispatches/dsp_none/settle", json={"outcome": "failed", "reason": "x"})
+    assert problem(answer) == (404, "unknown-dispatch")
+    assert problem(await client.get("/api/v1/runs?state=odd")) == (400, "invalid-input")
+    assert (await client.head("/health/live")).status_code == 200
 
 
 async def test_the_policy_is_asked_for_a_target(client: httpx.AsyncClient) -> None:

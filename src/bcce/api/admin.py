@@ -1,11 +1,11 @@
 """Tokens, knowledge, tickets, scripts, events, the audit log."""
 
 import asyncio
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from bcce.api.context import ActorDep, RuntimeDep
 from bcce.api.wire import wire
@@ -23,6 +23,16 @@ from bcce.storage.outbox import read_after
 router = APIRouter(prefix="/api/v1", tags=["administration"])
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("in UTC its year is not within 1 to 9999") from error
+
+
+UtcMoment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+
 class NewToken(BaseModel):
     """A token to make: of a role, or of a webhook source (then `provider` and `source`)."""
 
@@ -32,7 +42,7 @@ class NewToken(BaseModel):
     role: Role | None = None
     provider: str | None = Field(default=None, max_length=64)
     source: str | None = Field(default=None, max_length=64)
-    expires_at: datetime | None = Field(default=None, alias="expiresAt")
+    expires_at: UtcMoment | None = Field(default=None, alias="expiresAt")
 
 
 class NewDocument(BaseModel):
@@ -121,7 +131,7 @@ async def audit(runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
 
 @router.get("/events", summary="Read events after a position, in order")
 async def events(
-    runtime: RuntimeDep, actor: ActorDep, after: int = Query(0, ge=0), limit: int = Query(100, ge=1, le=1000)
+    runtime: RuntimeDep, actor: ActorDep, after: int = Query(0, ge=0, le=2**63 - 1), limit: int = Query(100, ge=1, le=1000)
 ) -> dict[str, Any]:
     """`next` is the position to continue after."""
     require(actor, Permission.INCIDENTS_READ)

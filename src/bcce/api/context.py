@@ -22,7 +22,8 @@ async def get_actor(request: Request) -> Actor:
     Raises:
         Unauthenticated: there is no valid one.
     """
-    return await authenticate(get_runtime(request).tokens, request.headers.get("authorization"))
+    known: Actor | None = getattr(request.state, "actor", None)  # where there is a body, the middleware has asked already
+    return known or await authenticate(get_runtime(request).tokens, request.headers.get("authorization"))
 
 
 async def check_query(request: Request) -> None:

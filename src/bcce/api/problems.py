@@ -24,6 +24,13 @@ class MethodNotAllowed(InvalidInput):
     status = 405
 
 
+class BodyStalled(InvalidInput):
+    """The request's body stopped coming."""
+
+    code = "body-stalled"
+    status = 408
+
+
 def problem(error: BcceError) -> JSONResponse:
     """The error as a response; a retryable one tells when to come back."""
     body: dict[str, Any] = {
@@ -60,6 +67,8 @@ def install(app: FastAPI) -> None:
 
     async def routed(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type only
+        if isinstance(error.detail, BcceError):  # from below the route, where only this exception gets through
+            return problem(error.detail)
         if error.status_code == 404:
             return problem(NotFound("there is no such path", hint="see /docs for the paths that there are"))
         if error.status_code == 405:
@@ -70,7 +79,11 @@ def install(app: FastAPI) -> None:
         response.status_code = error.status_code
         return response
 
+    async def failed(_request: Request, error: Exception) -> JSONResponse:
+        return await unforeseen(error)
+
     app.add_exception_handler(BcceError, foreseen)
+    app.add_exception_handler(Exception, failed)
     app.add_exception_handler(RequestValidationError, malformed)
     app.add_exception_handler(HTTPException, routed)
 

@@ -13,13 +13,13 @@ from bcce.security.authz import Permission, require
 router = APIRouter(tags=["system"])
 
 
-@router.get("/health/live", summary="Whether the process answers")
+@router.api_route("/health/live", methods=["GET", "HEAD"], summary="Whether the process answers")
 async def live() -> dict[str, str]:
     """Always, while it does."""
     return {"status": "ok"}
 
 
-@router.get("/health/ready", summary="Whether the process can do its work")
+@router.api_route("/health/ready", methods=["GET", "HEAD"], summary="Whether the process can do its work")
 async def ready(request: Request, runtime: RuntimeDep) -> JSONResponse:
     """200 if every check passes, else 503; names of checks and their results, nothing else."""
     results = await runtime.health.run()
