@@ -113,6 +113,53 @@ def test_a_wrong_key_is_named_with_file_and_line(shell: Shell) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://bcce:hunter2secret",
+        "postgresql://bcce:hunter2secret/x",
+        "postgresql://bcce:hunter2secret@h:notaport/x",
+        "postgresql://bcce:hunter2secret@[::1/x",
+        "postgresql://bcce:hunter2secret@h",
+        "oracle://bcce:hunter2secret@h/x",
+        "sqlite:/hunter2secret",
+        "hunter2secret",
+    ],
+)
+@pytest.mark.parametrize("words", [("config", "validate"), ("incident", "list")])
+def test_an_address_that_is_none_is_one_line_without_the_password(shell: Shell, words: tuple[str, ...], url: str) -> None:
+    done = shell.run(*words, BCCE_DATABASE__URL=url)
+
+    assert done.returncode == ExitCode.USAGE
+    assert "database.url" in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_lease_that_heartbeats_cannot_keep_is_refused(shell: Shell) -> None:
+    done = shell.run("config", "validate", BCCE_WORKFLOWS__LEASE_S="6", BCCE_WORKFLOWS__HEARTBEAT_S="5")
+
+    assert (done.returncode, "a lease has to last for 2 heartbeats" in done.stderr) == (ExitCode.USAGE, True)
+
+
+def test_a_lost_token_file_is_written_anew_and_the_old_token_can_be_revoked(shell: Shell) -> None:
+    assert shell.run("incident", "list").returncode == ExitCode.OK
+    (shell.home / "admin.token").unlink()
+    lost = shell.run("incident", "list")
+    assert "`bcce token recover`" in lost.stderr
+
+    done = shell.run("token", "recover", "--json")
+    made = json.loads(done.stdout)
+    tokens = json.loads(shell.run("token", "list", "--json").stdout)["items"]
+
+    assert (made["name"], Path(made["file"]).stat().st_mode & 0o777) == ("recovered administrator", 0o600)
+    assert {item["name"] for item in tokens} == {"recovered administrator", "first administrator"}
+    old = next(item["id"] for item in tokens if item["name"] == "first administrator")
+    assert shell.run("token", "revoke", old).returncode == ExitCode.OK
+    (shell.home / "admin.token").write_text("")
+    assert "holds no token" in shell.run("incident", "list").stderr
+
+
 def test_unknown_commands_and_options_are_usage_errors(shell: Shell) -> None:
     assert shell.run("nosuch").returncode == ExitCode.USAGE
     assert shell.run("alert", "list", "--colour").returncode == ExitCode.USAGE

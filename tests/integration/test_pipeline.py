@@ -1,6 +1,8 @@
 """The whole pipeline through its API, with real databases and a real local executor: each story ends as a person would expect."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -52,9 +54,9 @@ class Story:
     async def load(self, script: str = REPAIR, *, patience_s: int = 60) -> None:
         await self.call("PUT", "/documents", json={"text": SOP.format(script=script, timeout=patience_s), "origin": "well.md"})
 
-    async def webhook(self, status: str, name: str = "TargetDown") -> Any:
+    async def webhook(self, status: str, name: str = "TargetDown", host: str = "a") -> Any:
         ends = datetime.now(UTC).isoformat() if status == "resolved" else "0001-01-01T00:00:00Z"
-        labels = {"alertname": name, "folder": str(self.world)}
+        labels = {"alertname": name, "folder": str(self.world), "instance": host}
         alert = {"status": status, "labels": labels, "annotations": {}, "startsAt": self._started_at, "endsAt": ends, "generatorURL": ""}
         headers = {"X-Correlation-Id": "story-0001"}
         return await self.call(
@@ -73,6 +75,17 @@ class Story:
             view = await self.incident()
             if view is not None and is_so(view):
                 return view
+            await asyncio.sleep(0.05)
+        raise AssertionError(view)
+
+    async def until_state(self, incident_id: str, state: str) -> None:
+        """Until one incident, which need not be the newest, is in a state."""
+        deadline = time.monotonic() + PATIENCE_S
+        view: Any = None
+        while time.monotonic() < deadline:
+            view = await self.call("GET", f"/incidents/{incident_id}")
+            if view["state"] == state:
+                return
             await asyncio.sleep(0.05)
         raise AssertionError(view)
 
@@ -273,14 +286,71 @@ async def test_an_alert_without_a_sop_goes_to_a_person(story: Story) -> None:
     assert (view["state"], view["ticket"]["state"]) == ("escalated", "open")
 
 
-async def test_nothing_starts_while_starting_is_switched_off(tmp_path: Path, sqlite_url: str) -> None:
+async def test_while_starting_is_switched_off_a_plan_is_a_proposal_and_nobody_is_asked(tmp_path: Path, sqlite_url: str) -> None:
     async with told(tmp_path, sqlite_url, enabled=False) as story:
         await story.load()
         await story.webhook("firing")
-        await story.decide("approve")
         view = await story.ended()
 
-        assert (view["state"], story.effects()) == ("escalated", [])
+    assert (view["state"], view["approvals"], story.effects()) == ("escalated", [], [])
+    assert "so this plan is a proposal: Make it well" in " ".join(entry["text"] for entry in view["timeline"])
+
+
+SLOW = 'echo "$BCCE_CORRELATION_ID" >> "$FOLDER/effects"\nwhile ! test -e "$FOLDER/go"; do sleep 0.1; done\ntouch -- "$FOLDER/well"'
+
+
+async def test_a_script_waits_for_the_one_that_runs_on_its_target(story: Story) -> None:
+    await story.load(SLOW)
+    await story.webhook("firing")
+    await story.decide("approve")
+    await story.until(lambda _: len(story.effects()) == 1)
+    await story.webhook("firing", host="b")
+    second = await story.asked()
+    await story.decide("approve")
+    waiting = await story.until(lambda view: view["id"] == second["id"] and "another script runs" in str(view["run"]))
+    assert (waiting["dispatches"], len(story.effects())) == ([], 1)
+
+    (story.world / "go").touch()
+    await story.until(lambda _: len(story.effects()) == 2)
+    await story.webhook("resolved")
+    await story.webhook("resolved", host="b")
+    await story.until(lambda _: True)
+    for item in (await story.call("GET", "/incidents"))["items"]:
+        await story.until_state(item["id"], "closed")
+
+
+async def test_what_cannot_be_known_locks_the_target_until_a_person_says_what_was(story: Story) -> None:
+    await story.load(SLOW, patience_s=1)
+    await story.webhook("firing")
+    await story.decide("approve")
+    await story.until(lambda _: len(story.effects()) == 1)
+    running = (await story.call("GET", "/dispatches"))["items"][0]
+    early = await story.client.post(f"/api/v1/dispatches/{running['id']}/settle", json={"outcome": "failed", "reason": "impatient"})
+    assert early.json()["code"] == "not-indeterminate"
+
+    decision = (Path(running["target"]["baseDir"]) / running["key"] / "decision").readlink().name
+    os.killpg(int(decision.split(":")[1]), signal.SIGKILL)
+    first = await story.ended()
+    assert first["dispatches"][0]["state"] == "indeterminate"
+
+    await story.webhook("firing", host="b")
+    await story.decide("approve")
+    second = await story.ended()
+    assert "bcce dispatch settle" in str(second) or "cannot be known" in str(second)
+    assert len(story.effects()) == 1
+
+    lost = (await story.call("GET", "/dispatches", params={"state": "indeterminate"}))["items"][0]
+    settled = await story.call("POST", f"/dispatches/{lost['id']}/settle", json={"outcome": "stopped", "reason": "its processes are gone"})
+    assert settled["state"] == "stopped"
+    assert (await story.call("GET", f"/dispatches/{lost['id']}"))["state"] == "stopped"
+    told_to = (await story.call("GET", f"/incidents/{first['id']}"))["timeline"][-1]
+    assert (told_to["kind"], told_to["text"].partition(":")[2].strip()) == ("dispatch-settled", "its processes are gone")
+
+    (story.world / "go").touch()
+    await story.webhook("firing", host="c")
+    await story.decide("approve")
+    await story.until(lambda _: len(story.effects()) == 2)
+    assert (await story.call("GET", "/audit"))["ok"] is True
 
 
 async def test_a_script_that_changed_after_the_approval_does_not_run(tmp_path: Path, sqlite_url: str) -> None:

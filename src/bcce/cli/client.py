@@ -123,6 +123,11 @@ def segment(value: str) -> str:
 
 def _auth(token: Path) -> dict[str, str]:
     try:
-        return {"Authorization": f"Bearer {token.read_text(encoding='ascii').strip()}"}
-    except OSError as error:
+        text = token.read_text(encoding="ascii").strip()
+    except FileNotFoundError as error:
+        raise Unavailable(f"there is no token file {token}", hint="`bcce token recover` writes it anew; stop the server before") from error
+    except (OSError, UnicodeDecodeError) as error:
         raise Unavailable(f"the token file {token} cannot be read", hint="run as the account that runs the server") from error
+    if not text.startswith("bcce_"):
+        raise Unavailable(f"the token file {token} holds no token", hint="`bcce token recover` writes it anew; stop the server before")
+    return {"Authorization": f"Bearer {text}"}

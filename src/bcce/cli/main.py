@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("bcce.cli.commands.bench:command", "Measure this installation."),
     "config": ("bcce.cli.commands.config:group", "Show and check the configuration."),
     "demo": ("bcce.cli.commands.demo:command", "Watch a broken service being repaired, from a real webhook on."),
+    "dispatch": ("bcce.cli.commands.dispatch:group", "Look at attempts to run a script, settle what cannot be known."),
     "incident": ("bcce.cli.commands.incident:group", "Look at incidents, approve or reject what they ask."),
     "init": ("bcce.cli.commands.init:command", "Write a commented bcce.config.yaml."),
     "script": ("bcce.cli.commands.script:group", "Judge scripts without running them."),

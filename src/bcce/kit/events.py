@@ -34,6 +34,7 @@ EVENT_TYPES: dict[str, str] = {
     "approval.decided": "a person agreed or refused, or the time ran out",
     "dispatch.cleared": "a clearance was made for one script on one target",
     "dispatch.finished": "a script's outcome is known",
+    "dispatch.settled": "a person said what became of a script whose outcome could not be known; its target is free again",
     "dispatch.indeterminate": "a script's outcome cannot be known; its target stays locked",
 }
 

@@ -9,6 +9,12 @@ class NotCleared(Conflict):
     code = "not-cleared"
 
 
+class TargetBusy(NotCleared):
+    """Another script runs on the target, so this one waits for it."""
+
+    code = "target-busy"
+
+
 class UnknownTarget(NotFound):
     """No target of that name is configured."""
 

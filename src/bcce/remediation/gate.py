@@ -18,14 +18,14 @@ from bcce.approvals import repository as approvals
 from bcce.approvals.digest import BoundScript, approval_digest
 from bcce.approvals.requirement import Requirement, requirement
 from bcce.execution import repository as dispatches
-from bcce.execution.model import Clearance, Dispatch, Plan, PlannedAction, Script, SignedClearance
+from bcce.execution.model import Clearance, Dispatch, DispatchState, Plan, PlannedAction, Script, SignedClearance
 from bcce.execution.signing import sign_clearance
 from bcce.incidents import repository as incidents
 from bcce.kit.clock import Clock
 from bcce.kit.events import Event
 from bcce.kit.findings import Severity, Verdict, worst
 from bcce.kit.ids import ApprovalId, ClearanceId, DispatchId, Ids, IncidentId
-from bcce.remediation.errors import NotCleared
+from bcce.remediation.errors import NotCleared, TargetBusy
 from bcce.remediation.settings import RemediationSettings
 from bcce.remediation.targets import Targets
 from bcce.safety.model import Judgement
@@ -83,6 +83,11 @@ class Gate:
         self._settings = settings
         self._environment = environment
 
+    @property
+    def is_enabled(self) -> bool:
+        """Whether approved scripts may be started at all."""
+        return self._settings.enabled
+
     def assess(self, actor: Actor, plan: Plan, action: PlannedAction, severity: Severity) -> Assessment:
         """The action as it stands now: judged from its text, under the policy of the target as configured now.
 
@@ -130,6 +135,7 @@ class Gate:
 
         Raises:
             NotCleared: with the first reason that was found.
+            TargetBusy: another script runs on the target; it will be tried again.
             StaleEpoch: another worker owns the run.
         """
         require(context.actor, Permission.SCRIPTS_DISPATCH)
@@ -196,9 +202,14 @@ class Gate:
         """Locks the target and writes the dispatch, its audit record and its event."""
         held_by = dispatches.lock_target(conn, context.tenant_id, clearance.target_digest, clearance.dispatch_key, self._clock.now())
         if held_by is not None:
-            raise NotCleared(
-                f"the target {clearance.target.name!r} is locked by dispatch {held_by}", hint="wait for it, or see `bcce incident show`"
-            )
+            name = clearance.target.name
+            holder = dispatches.get_by_key(conn, held_by)
+            if holder is not None and holder.state is DispatchState.INDETERMINATE:
+                raise NotCleared(
+                    f"the target {name!r} is locked: what became of dispatch {held_by} cannot be known",
+                    hint=f"look at the target, then say what was: bcce dispatch settle {held_by}",
+                )
+            raise TargetBusy(f"another script runs on the target {name!r}: dispatch {held_by}")
         dispatches.insert_dispatch(
             conn,
             Dispatch.cleared(clearance, step_key=context.key, incident_id=plan.incident_id, created_at=clearance.issued_at),

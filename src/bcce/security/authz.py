@@ -28,6 +28,7 @@ class Permission(StrEnum):
     TICKETS_WRITE = "tickets:write"
     SCRIPTS_CHECK = "scripts:check"
     SCRIPTS_DISPATCH = "scripts:dispatch"
+    DISPATCHES_SETTLE = "dispatches:settle"
     AUDIT_READ = "audit:read"
     CONFIG_READ = "config:read"
     TOKENS_MANAGE = "tokens:manage"
@@ -56,7 +57,7 @@ _VIEWER = frozenset(
     }
 )
 _RESPONDER = _VIEWER | {Permission.ALERTS_SEND, Permission.INCIDENTS_WRITE, Permission.WORKFLOWS_RUN, Permission.TICKETS_WRITE}
-_APPROVER = _RESPONDER | {Permission.APPROVALS_DECIDE}
+_APPROVER = _RESPONDER | {Permission.APPROVALS_DECIDE, Permission.DISPATCHES_SETTLE}
 _ADMIN = _APPROVER | {Permission.KNOWLEDGE_WRITE, Permission.AUDIT_READ, Permission.CONFIG_READ, Permission.TOKENS_MANAGE}
 
 #: What each role may do. No role may dispatch a script: only the gate does, as the system.
@@ -67,8 +68,12 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.ADMIN: _ADMIN,
 }
 
-#: What the program does on its own behalf. It never agrees to anything.
-SYSTEM_PERMISSIONS: frozenset[Permission] = frozenset(Permission) - {Permission.APPROVALS_DECIDE, Permission.TOKENS_MANAGE}
+#: What the program does on its own behalf. It never agrees to anything, and never says what it cannot know.
+SYSTEM_PERMISSIONS: frozenset[Permission] = frozenset(Permission) - {
+    Permission.APPROVALS_DECIDE,
+    Permission.DISPATCHES_SETTLE,
+    Permission.TOKENS_MANAGE,
+}
 
 #: What a webhook source may do: send, and nothing else.
 SOURCE_PERMISSIONS: frozenset[Permission] = frozenset({Permission.ALERTS_SEND})

@@ -11,6 +11,7 @@ from bcce.kit.errors import InvalidInput
 from bcce.kit.events import Event
 from bcce.kit.findings import Finding
 from bcce.kit.ids import DefinitionId, Ids, RunId, derived_id
+from bcce.kit.text import clean
 from bcce.security.actor import Actor
 from bcce.security.authz import Permission, require
 from bcce.storage.doors import Database
@@ -205,8 +206,14 @@ class WorkflowService:
     async def runs(
         self, actor: Actor, *, before: str | None = None, limit: int = 50, state: str | None = None, workflow: str | None = None
     ) -> list[Run]:
-        """The newest runs; `before` is the id of the last one of the page before."""
+        """The newest runs; `before` is the id of the last one of the page before.
+
+        Raises:
+            InvalidInput: there is no such state.
+        """
         require(actor, Permission.WORKFLOWS_READ)
+        if state is not None and state not in tuple(RunState):
+            raise InvalidInput(f"there is no state {clean(state, limit=60)!r}", hint=f"states: {', '.join(RunState)}")
         return await self._db.read(
             lambda conn: repository.list_runs(conn, actor.tenant_id, before=before, limit=limit, state=state, workflow=workflow)
         )

@@ -1,5 +1,7 @@
 """`bcce token`."""
 
+from typing import Any
+
 import click
 
 from bcce.cli.client import call, segment
@@ -40,3 +42,25 @@ def list_tokens(as_json: bool) -> None:
 def revoke(token_id: str, force: bool, as_json: bool) -> None:
     """Revoke a token at once."""
     show_item(call(lambda client: client.delete(f"/api/v1/tokens/{segment(token_id)}", force=force)), as_json=as_json)
+
+
+@group.command()
+@json_option
+def recover(as_json: bool) -> None:
+    """Write the administrator's token file anew after it was lost. Needs the files of the installation; stop the server before.
+
+    The lost token still works until it is revoked.
+    """
+    import asyncio  # noqa: PLC0415 - only this command works without the API
+
+    from bcce.cli.settings import home, load_settings  # noqa: PLC0415 - as above
+    from bcce.runtime import open_runtime  # noqa: PLC0415 - as above
+    from bcce.runtime.runtime import admin_token_path  # noqa: PLC0415 - as above
+
+    async def write() -> dict[str, Any]:
+        path = admin_token_path(home())
+        async with open_runtime(load_settings().settings, home=home(), works=False) as runtime:
+            made = await runtime.tokens.recover_admin(path)
+        return {"id": made.id, "name": made.name, "file": str(path)}
+
+    show_item(asyncio.run(write()), as_json=as_json)

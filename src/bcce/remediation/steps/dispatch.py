@@ -21,7 +21,7 @@ from bcce.kit.ids import ApprovalId, DispatchId, Ids, IncidentId, derived_id
 from bcce.kit.redact import mask_text
 from bcce.kit.text import clean
 from bcce.plugins import Services
-from bcce.remediation.errors import DispatchFailed
+from bcce.remediation.errors import DispatchFailed, TargetBusy
 from bcce.remediation.executors import Executors
 from bcce.remediation.gate import Gate
 from bcce.remediation.plans import load_plan
@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 #: Starts that are proven never to have run may be tried again, under a new key each.
 MAX_STARTS = 3
 OUTPUT_CHARS = 16_000
+_BUSY_PAUSE = timedelta(seconds=1)
 
 
 class DispatchParams(RepairParams):
@@ -98,7 +99,11 @@ class DispatchStep:
         action = plan.actions[0]
         dispatch_id = DispatchId(derived_id("dsp", context.idempotency_key, str(number)))
         approval_id = ApprovalId(approval) if approval is not None else None
-        signed = await self._gate.clear(context, plan, action, dispatch_id=dispatch_id, severity=severity, approval_id=approval_id)
+        try:
+            signed = await self._gate.clear(context, plan, action, dispatch_id=dispatch_id, severity=severity, approval_id=approval_id)
+        except TargetBusy as error:
+            # Until the other script ends, the approval runs out, or the alerts are resolved: the gate looks at all of it each time.
+            return Park(waiting_for=error.message, kind="dispatch", name="target", wake_after=_BUSY_PAUSE)
         try:
             await executor.start(dispatch_id, signed, action.script)
         except BcceError as error:

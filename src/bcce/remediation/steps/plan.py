@@ -102,6 +102,7 @@ class CheckScriptStep:
             "effects": judgement.effects.to_dict(),
             "validator": judgement.validator_version,
             "policy": now.policy,
+            "mayStart": self._gate.is_enabled,
             "approval": None
             if now.needed is None
             else {

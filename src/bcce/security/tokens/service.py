@@ -145,12 +145,23 @@ class TokenService:
     async def ensure_admin(self, path: Path, tenant_id: TenantId = DEFAULT_TENANT) -> bool:
         """Makes the first administrator token and writes it to `path` (0600), unless there is one; True when it did.
 
-        Raises:
-            FileExistsError: never: an old file of a lost database is replaced.
+        An old file of a lost database is replaced.
         """
         now = self._clock.now()
         if await self._db.read(lambda conn: repository.count_admins(conn, tenant_id, now)):
             return False
+        await self._write_admin(path, "first administrator", system_actor("first-start", tenant_id))
+        return True
+
+    async def recover_admin(self, path: Path, tenant_id: TenantId = DEFAULT_TENANT) -> TokenInfo:
+        """Makes another administrator token and writes it to `path` (0600), for when the first one was lost.
+
+        For whoever has the files of the installation, which hold its keys and its database: there is nothing left to ask them for. Other
+        tokens stay as they are.
+        """
+        return await self._write_admin(path, "recovered administrator", system_actor("token-recovery", tenant_id))
+
+    async def _write_admin(self, path: Path, name: str, actor: Actor) -> TokenInfo:
         # The file comes first: a crash in between leaves a file with a token that does not work yet, and the next start replaces it.
         text = f"bcce_pat_{secrets.token_urlsafe(32)}"
         part = path.with_suffix(".part")
@@ -160,9 +171,7 @@ class TokenService:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-        actor = system_actor("first-start", tenant_id)
-        await self._store(actor, text, "pat", "first administrator", {"role": str(Role.ADMIN)}, None)
-        return True
+        return await self._store(actor, text, "pat", name, {"role": str(Role.ADMIN)}, None)
 
     async def _issue(self, actor: Actor, kind: str, name: str, binding: Mapping[str, str], expires_at: datetime | None) -> IssuedToken:
         if not name.strip() or len(name) > 120 or any(len(value) > 64 for value in binding.values()):
