@@ -75,6 +75,16 @@ IN_BASH = [
     ("sed with an unknown beginning", 'sed -n "$(hostname)p" /etc/hosts', APPROVE),
     ("sed with more than one script", "sed -ne 1p -- /etc/hosts", ALLOW),
     ("sed with too long a script", f"sed -n '{'p;' * 20_000}' /etc/hosts", APPROVE),
+    ("lines behind two pipes", "ls | grep r | head -5\ndf -h | tail -3\ndf -i || true\n", ALLOW),
+    ("a change behind two pipes", "ls | grep r | head -5\ndf -h | tail -3\nreboot || true\n", APPROVE),
+    ("a file as a substitution", "P=self\nX1=$(</proc/$P/status)\necho $X1", ALLOW),
+    ("a secret file as a substitution", "a=$(</etc/shadow)", APPROVE),
+    ("a file as a command", "$(</tmp/x)", APPROVE),
+    ("input without end", "cat < /dev/urandom", APPROVE),
+    ("a disk as input", "cat < /dev/sda", APPROVE),
+    ("arithmetic over what was printed", "if (( $(date +%s) - $(stat -c %Y /etc/hosts) > 5 )); then echo old; fi", ALLOW),
+    ("a format and a number that is given", 'printf "%d" "$X"', ALLOW),
+    ("a disk's health by a name that was printed", "for d in $(lsblk -dn -o NAME); do smartctl -H /dev/$d; done", ALLOW),
     ("awk with a variable in front", "awk x=1 '{print x}' /etc/hosts", ALLOW),
     ("awk without a program", "awk -F:", APPROVE),
     ("awk with too long a program", f"awk '{'{print}' * 10_000}' /etc/hosts", APPROVE),
@@ -105,6 +115,7 @@ IN_BASH = [
 ]
 
 IN_POWERSHELL = [
+    ("certificates that are no longer checked", "[Net.ServicePointManager]::ServerCertificateValidationCallback = { $true }", APPROVE),
     ("a parameter with a text behind a colon", 'Get-Item -Path:"C:\\x"', ALLOW),
     ("a number in another base", "[Convert]::ToInt32('ff', 16)", ALLOW),
     ("a name from numbers", "& ([string]::Join('', [char][Convert]::ToInt32('69', 16), 'ex')) 'ls'", BLOCK),

@@ -11,6 +11,7 @@ from bcce.kit.errors import Forbidden
 from bcce.kit.findings import Verdict
 from bcce.safety import report
 from bcce.safety.errors import UnknownShell
+from bcce.safety.policy.load import load_policy
 from bcce.safety.rules.bash import all_rules
 from bcce.safety.service import SafetyService
 from bcce.safety.validators.bash import BUILT_IN, BashValidator
@@ -152,7 +153,7 @@ def test_a_deep_nest_ends_in_time() -> None:
 
 
 def test_the_service_needs_permission_and_a_known_shell() -> None:
-    service = SafetyService({"bash": VALIDATOR})
+    service = SafetyService({"bash": VALIDATOR}, load_policy())
     viewer = role_actor(Role.VIEWER, id="token:x", name="x")
 
     assert service.check(viewer, "bash", "ls").verdict is Verdict.ALLOW

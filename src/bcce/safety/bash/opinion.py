@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bcce.safety.bash.parse import parse, stand_ins
+from bcce.safety.bash.parse import coded, parse
 from bcce.safety.bash.words import source
 
 _TIMEOUT_S = 2.0
@@ -28,13 +28,13 @@ def disagreement(text: str) -> str | None:
     path = program()
     if path is None:
         return "the second parser, shfmt, is not installed"
-    coded = stand_ins(text)
-    if len(coded) > _MOST_BYTES:
+    given = coded(text)
+    if len(given) > _MOST_BYTES:
         return f"the script is longer than {_MOST_BYTES} bytes, which is too long to be read twice"
     try:
         done = subprocess.run(  # noqa: S603 - our own program; the script is only its input
             [path, "--to-json", "-ln", "bash"],
-            input=coded.encode("ascii"),
+            input=given.encode("ascii"),
             capture_output=True,
             timeout=_TIMEOUT_S,
             check=False,
@@ -52,7 +52,7 @@ def disagreement(text: str) -> str | None:
     if ours == theirs:
         return None
     at = min(ours ^ theirs)
-    line = coded[:at].count("\n") + 1
+    line = given[:at].count("\n") + 1
     return f"the parsers do not agree on the command in line {line}"
 
 

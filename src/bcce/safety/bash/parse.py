@@ -2,9 +2,10 @@
 
 import re
 from functools import lru_cache
+from itertools import pairwise
 
 import tree_sitter_bash
-from tree_sitter import Language, Parser, Tree
+from tree_sitter import Language, Node, Parser, Tree
 
 from bcce.safety.model import MAX_BYTES
 
@@ -18,6 +19,8 @@ _SHORT = 2048
 _WIDE = re.compile(r"[^\x00-\x7f]")
 _STAND_IN = re.compile("\x02([0-9a-f]{2,6})\x03")
 _LANGUAGE = Language(tree_sitter_bash.language())
+_SWALLOWS = re.compile(r"\|[^|\n][^\n]*\|[^\n]*\n(?:[^\n]*\n)*?[^\n]*(?:&&|\|\|)")
+_MOST_REPAIRS = 4
 #: A backslash at the end of a line in the middle of a word joins what the grammar reads as two words.
 _JOINED = re.compile(r"[^\s\\]\\\r?\n[^\s]")
 
@@ -26,13 +29,22 @@ class TooHard(Exception):
     """The text is over a limit; the message says which."""
 
 
-@lru_cache(maxsize=4)
 def parse(text: str) -> Tree:
     """The parse tree of `text`.
 
     Raises:
         TooHard: it is too large or takes too long.
     """
+    return _parsed(text)[0]
+
+
+def coded(text: str) -> str:
+    """What was parsed in place of `text`: ASCII alone, with the same lines."""
+    return _parsed(text)[1]
+
+
+@lru_cache(maxsize=4)
+def _parsed(text: str) -> tuple[Tree, str]:
     if len(text.encode("utf-8", "replace")) > MAX_BYTES:
         raise TooHard(f"it is larger than {MAX_BYTES} bytes")
     if "\x02" in text or "\x03" in text:
@@ -41,6 +53,37 @@ def parse(text: str) -> Tree:
         if text.count(mark) > most:
             raise TooHard(f"it has more than {most} {mark!r}")
     data = stand_ins(text).encode("ascii")
+    tree = _tree(data)
+    if _SWALLOWS.search(text):
+        for _ in range(_MOST_REPAIRS):
+            places = _swallowed(tree.root_node, data)
+            if not places:
+                break
+            for at in reversed(places):
+                data = data[:at] + b";" + data[at:]
+            tree = _tree(data)
+    return tree, data.decode("ascii")
+
+
+def _swallowed(root: Node, data: bytes) -> list[int]:
+    """The ends of lines that the grammar took for blanks between the words of a command, which bash never does.
+
+    It happens behind lines with two pipes, when a later line holds `&&` or `||`; a semicolon there means the same and is not overlooked.
+    """
+    found: list[int] = []
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        stack += node.children
+        if node.type == "command":
+            for before, after in pairwise(node.children):
+                gap = data[before.end_byte : after.start_byte]
+                if b"\n" in gap and b"\\\n" not in gap and b"\\\r\n" not in gap:
+                    found.append(before.end_byte)
+    return sorted(set(found))
+
+
+def _tree(data: bytes) -> Tree:
     if len(data) <= _SHORT:
         return Parser(_LANGUAGE).parse(data)
     # Read byte by byte: the binding keeps longer pieces in memory for good. Honest text is read about once; recovery from errors goes

@@ -85,6 +85,11 @@ def is_device(path: str) -> bool:
     return _DEVICE.match(normal(prefix(path))) is not None
 
 
+def is_endless(path: str) -> bool:
+    """Reading it never comes to an end."""
+    return path in ("/dev/zero", "/dev/full") or (path.startswith("/dev/") and path.endswith("random"))
+
+
 def is_tree(path: str, *, large: bool = False) -> bool:
     """The whole of a folder that the system or all data lives in; with `large`, not those of single applications."""
     value = path

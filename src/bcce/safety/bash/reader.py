@@ -30,6 +30,9 @@ _VALUES = frozenset(
 _LOOPS = ("while_statement", "c_style_for_statement")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: A quoted array index with a substitution, which only runs when the index is evaluated.
+_OPTION = re.compile(r"\b[a-z]\w*\s+-[a-z]")
+#: Commands within arithmetic, which are read on their own.
+_SUBSTITUTED = re.compile(r"\$\([^()]*\)")
 _HIDDEN_INDEX = re.compile(r"'[^']*\[[^']*(\$\(|`)")
 #: Rules follow what flows through a pipeline, for each of its commands.
 _MAX_STAGES = 60
@@ -78,6 +81,8 @@ class _Reader:
             return self._pipeline(node, depth)
         elif kind == "redirected_statement":
             return self._redirected(node, depth)
+        elif kind == "file_redirect" and node.parent is not None and node.parent.type == "command_substitution":
+            return [self._command(node, (), depth)]
         elif kind in ("variable_assignment", "variable_assignments"):
             return self._assignments(node, depth)
         elif kind in ("declaration_command", "unset_command"):
@@ -203,7 +208,12 @@ class _Reader:
         feeders: list[Command] = []
         after: list[Command] = []
         first = len(self._script.commands)
-        for child in node.children:
+        children = node.children
+        if node.type == "file_redirect":
+            # `$(< file)` is `$(cat < file)`. Source: bash(1), Command Substitution.
+            words.append(Word((Part("literal", "cat", False),), "cat", self._function))
+            children = [node]
+        for child in children:
             if child.is_error or child.is_missing:
                 self._problem("the parser does not understand this", child)
             elif child.type == "variable_assignment":
@@ -279,7 +289,7 @@ class _Reader:
             self._script.computed.update(_NAME.findall(text) if "-v " in text else ())
         if _HIDDEN_INDEX.search(text):
             self._problem("a command is hidden in the index of an array", node)
-        if text.startswith("((") and re.search(r"\b[a-z]\w*\s+-[a-z]", text):
+        if text.startswith("((") and _OPTION.search(_SUBSTITUTED.sub("", text)):
             self._problem("arithmetic that reads like a command", node)
         if text.startswith("(("):
             self._count(text)

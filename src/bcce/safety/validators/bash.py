@@ -12,10 +12,10 @@ from bcce.safety.bash.effects import effects_of, writes
 from bcce.safety.bash.environment import Environment
 from bcce.safety.bash.opinion import disagreement
 from bcce.safety.bash.parse import original, stand_ins
-from bcce.safety.bash.paths import is_secret
+from bcce.safety.bash.paths import is_device, is_endless, is_secret
 from bcce.safety.bash.printed import Printer
 from bcce.safety.bash.reader import read_script
-from bcce.safety.bash.readers import is_harmful_name, why_not_reader
+from bcce.safety.bash.readers import STREAMING, is_harmful_name, why_not_reader
 from bcce.safety.bash.script import Command, Redirect, Script
 from bcce.safety.bash.unwrap import make_view
 from bcce.safety.bash.values import ANY, OUT, STAR, has_private, holes
@@ -195,6 +195,13 @@ def _about_calls(seen: View) -> Iterator[Finding]:
             yield _at(_COMMON.writes, redirect, None)
         elif redirect.operator in ("<", "<>") and any(is_secret(target) for target in seen.targets(redirect)):
             yield _at(_COMMON.secret, redirect, None)
+        elif redirect.operator in ("<", "<>") and any(is_device(target) for target in seen.targets(redirect)):
+            yield _at(_COMMON.unknown, redirect, "it reads a disk or memory directly")
+    for call in seen.calls:
+        if call.name not in STREAMING and any(
+            redirect.operator == "<" and any(is_endless(target) for target in seen.targets(redirect)) for redirect in call.command.redirects
+        ):
+            yield _at(_COMMON.unknown, call.command, "it reads without end")
 
 
 def _judged(seen: View) -> Iterator[Call]:

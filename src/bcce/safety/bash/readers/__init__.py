@@ -4,7 +4,7 @@ import fnmatch
 import re
 from collections.abc import Collection
 
-from bcce.safety.bash.paths import is_device
+from bcce.safety.bash.paths import is_device, is_endless
 from bcce.safety.bash.readers.files import recursive, secret_in
 from bcce.safety.bash.readers.otherwise import says_something_else
 from bcce.safety.bash.readers.special import SPECIAL
@@ -18,6 +18,10 @@ _DECLARATIONS = frozenset({"export", "declare", "typeset", "local", "readonly", 
 #: Builtins that evaluate an array index in a name that they are given.
 _NAMING = _DECLARATIONS | {"read", "readarray", "mapfile", "printf", "test", "[", "getopts", "let", "wait"}
 _VERSION = (("--version",), ("--help",), ("-version",), ("-V",), ("--Version",))
+#: Tools whose operands are no files that they show.
+_NO_FILES = frozenset({"kill", "pkill", "killall", "set", "shopt", "date", "smartctl"})
+#: Tools that can be given something without an end: they stop by themselves, or hand it on to what does.
+STREAMING = frozenset({"head", "od", "xxd", "hexdump", "tr"})
 _MOST_WORDS = 20
 _MOST_TEXT = 2000
 #: What a hole is taken for where its value does not matter.
@@ -124,7 +128,7 @@ def _known(call: Call, name: str) -> str | None:
         return None if own is not None and _matches(own, call) else reason
     pattern = strict().get(name)
     if pattern is not None and not call.is_fed and _matches(pattern, call):
-        return secret_in(call, call.operands) if name not in ("kill", "pkill", "killall", "set", "shopt", "date") else None
+        return secret_in(call, call.operands) if name not in _NO_FILES else None
     entry = verbs().get(name)
     if entry is not None:
         reason = _by_verb(call, name, entry)
@@ -226,7 +230,9 @@ def _no_secret_object(words: list[str]) -> str | None:
 def _by_tool(call: Call, name: str, tool: Tool) -> str | None:
     if tool.denied and call.has(*tool.denied):
         return f"this option of {name} makes it write or run something"
-    if tool.denied and any(value[:1] == ANY for value in call.args) and "--" not in call.args:
+    # The first word of printf is its format; behind it nothing is an option.
+    open_words = call.args[:1] if name == "printf" else call.args
+    if tool.denied and any(value[:1] == ANY for value in open_words) and "--" not in call.args:
         return f"{name} could be given an option"
     operands = _operands(call, tool)
     if name == "ps" and any(re.fullmatch(r"[A-Za-z]*e[A-Za-z]*", value) for value in operands):
@@ -278,6 +284,6 @@ def _devices(call: Call) -> str | None:
     """The content of disks and of memory is not shown."""
     if any(is_device(value) for value in call.operands) and call.name not in ("find",):
         return "it reads a disk or memory directly"
-    if any(value in ("/dev/zero", "/dev/full") or (value.startswith("/dev/") and value.endswith("random")) for value in call.operands):
-        return None if call.name in ("head", "od", "xxd", "hexdump", "tr") else "it reads without end"
+    if any(is_endless(value) for value in call.operands):
+        return None if call.name in STREAMING else "it reads without end"
     return None

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable
 
+from bcce.safety.bash.readers.awk import awk
 from bcce.safety.bash.readers.cloud import aws, azure
 from bcce.safety.bash.readers.network import curl, nc, openssl, wget
-from bcce.safety.bash.readers.text import awk, compressor, find, sed, tar, unzip
+from bcce.safety.bash.readers.text import compressor, find, sed, tar, unzip
 from bcce.safety.bash.view import Call
 
 

@@ -1,4 +1,4 @@
-"""Tools with a language of their own for text and files: find, sed, awk, and archives."""
+"""Tools with a language of their own for text and files: find, sed, and archives."""
 
 import re
 
@@ -11,14 +11,6 @@ _FIND_DENIED = frozenset({"-delete", "-fprint", "-fprintf", "-fls", "-fprint0"})
 
 
 _SED_SUBSTITUTES = re.compile(r"s(.)(?:\\.|(?!\1).)*\1(?:\\.|(?!\1).)*\1([a-zA-Z0-9]*)", re.DOTALL)
-
-
-_AWK_RUNS = re.compile(
-    r"\|\s*&?\s*(getline|\"|\$|\(|[A-Za-z_])|\bgetline\b\s*[A-Za-z_]*\s*<|print[^;}\n]*>|@(load|include)"
-    r"|\bARGV\b|-i\s+inplace|/inet/|\bfflush\s*\(\s*\"|\bclose\s*\(\s*\""
-)
-#: Looked for in the whole program, strings and patterns included: a quote in a pattern can hide where they end.
-_AWK_NEVER = re.compile(r"\bsystem\s*\(|@\s*\w+\s*\(|\bgetline\b[^;}\n|]*<")
 
 
 def find(call: Call) -> str | None:
@@ -101,41 +93,6 @@ def _scripts(call: Call, valued: tuple[str, ...], flags: tuple[str, ...]) -> tup
     if not scripts and rest:
         scripts.append(rest.pop(0))
     return scripts, rest
-
-
-def awk(call: Call) -> str | None:
-    """awk that prints: no system(), no pipes, no files written or read by the program."""
-    args, program, files, index = list(call.args), None, [], 0
-    while index < len(args):
-        value = args[index]
-        if program is None and value in ("-F", "-v", "--field-separator", "--assign"):
-            index += 2
-            continue
-        if program is None and (value.startswith(("-F", "-v")) or value in ("--", "--posix", "--re-interval", "-P")):
-            index += 1
-            continue
-        if program is None and value.startswith("-") and value != "-":
-            return f"awk {value} is not known to read only"
-        if program is None:
-            program = value
-        elif not re.match(r"[A-Za-z_]\w*=", value):
-            files.append(value)
-        index += 1
-    if program is None:
-        return "awk's program is not known"
-    if len(program) > _MOST_TEXT:
-        return "awk's program is too long to be judged"
-    stripped = re.sub(r'"(\\.|[^"\\])*"', '""', program)
-    if (
-        ANY in program
-        or _AWK_NEVER.search(program)
-        or _AWK_RUNS.search(stripped)
-        or re.search(r"\|\s*\"|\"\s*\|\s*getline|system", re.sub(r"\|\|", "", stripped))
-    ):
-        return "awk's program may run a command or write a file"
-    if OUT in stripped:
-        return "awk's program is put together while running"
-    return secret_in(call, files)
 
 
 def tar(call: Call) -> str | None:
