@@ -166,6 +166,8 @@ def _by_verb(call: Call, name: str, entry: Verbs) -> str | None:
         return None
     if name in ("docker", "podman", "nerdctl") and any(".Env" in value or "json .Config" in value for value in call.args):
         return "the environment of a container is shown, with the secrets in it"
+    if name in ("docker", "podman", "nerdctl") and words[:2] == ["compose", "config"] and call.has("-o", "--output"):
+        return "the configuration is written to a file"
     if name == "systemctl" and any("nvironment" in value and value != "show-environment" for value in call.args):
         return "the environment of a service is shown, with the secrets in it"
     if any(";" in word for word in words):

@@ -51,7 +51,7 @@ def aws(call: Call) -> str | None:
         ),
         verb,
     ) and not re.match(r"test-(invoke|.*failover|render)", verb):
-        if verb in ("scan", "query", "select-object-content"):
+        if verb in ("scan", "query", "select-object-content", "get-item", "batch-get-item", "get-records", "get-function"):
             return "it reads data"
         return None
     return f"aws {service} {verb} is not known to read only"

@@ -114,6 +114,8 @@ def tar(call: Call) -> str | None:
         "-g",
         "--listed-incremental",
     )
+    if any(re.match(r"[^/]*:", value) for value in call.operands) and not call.has("--force-local"):
+        return "tar asks another machine for the archive"
     if lists and not runs:
         return None
     shows = re.fullmatch(r"-?[vzjJf]*x[vzjJf]*O[vzjJf]*|-?[vzjJf]*O[vzjJf]*x[vzjJf]*", first) or (
