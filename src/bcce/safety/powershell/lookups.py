@@ -1,18 +1,19 @@
 """Names that are asked for on the network."""
 
 import re
+from collections.abc import Iterable
 
 from bcce.safety.powershell.nodes import Group, Node, Number, Text, Variable
 from bcce.safety.powershell.values import plain
-from bcce.safety.powershell.view import Call, View
+from bcce.safety.powershell.view import View
 
 _WHY = "the name is put together from output, which it would carry away"
 _DOMAIN = re.compile(r"\.[a-z]{2,}\W*\Z", re.IGNORECASE)
 
 
-def carried_away(view: View, call: Call) -> str | None:
-    """A name is asked for on the network: one that is put together from output carries it away."""
-    for node in call.everything:
+def carried_away(view: View, nodes: Iterable[Node]) -> str | None:
+    """Names are asked for on the network: one that is put together from output carries it away."""
+    for node in nodes:
         for item in node.items if isinstance(node, Group) and node.kind == "list" else [node]:
             if isinstance(item, Text):
                 if any(not isinstance(part, str | Variable) for part in item.parts) or _is_in_front(view, item):

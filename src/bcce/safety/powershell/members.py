@@ -3,6 +3,7 @@
 import re
 
 from bcce.safety.powershell.api import COLLECTION, METHODS, OBJECT_TYPES, OWN, STATIC, STATIC_ANY, STATIC_NOT, TYPES
+from bcce.safety.powershell.lookups import carried_away
 from bcce.safety.powershell.nodes import (
     Assign,
     Block,
@@ -57,6 +58,8 @@ def _why_not_static(view: View, kind: str, name: str, node: Member) -> str | Non
     if (kind, name) in STATIC_NOT:
         return f"[{kind}]::{name}() changes something"
     words = STATIC.get(kind)
+    if kind == "net.dns" and (reason := carried_away(view, node.args or ())) is not None:
+        return reason
     if words is not None:
         if "*" not in words and name not in words:
             return f"what [{kind}]::{name}() does is not known"

@@ -81,7 +81,7 @@ def why_not_program(view: View, call: Call, name: str) -> str | None:
     said = " ".join(words)
     if plain_name in _NATIVES and (plain_name == name or name.endswith((".exe", ".com"))):
         if plain_name in ("nslookup", "ping", "tracert", "pathping"):
-            return carried_away(view, call)
+            return carried_away(view, call.everything)
         if any(is_secret_place(word.strip('"')) for word in words):
             return "a place where secrets are kept is read"
         if any(pattern.fullmatch(said) for pattern in _NATIVES[plain_name]):

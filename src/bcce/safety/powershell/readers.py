@@ -9,7 +9,7 @@ from bcce.safety.powershell.lookups import carried_away
 from bcce.safety.powershell.members import why_not_object
 from bcce.safety.powershell.nodes import Block, Group, Member, Node, Text, Variable
 from bcce.safety.powershell.programs import why_not_program
-from bcce.safety.powershell.secrets import is_secret_place
+from bcce.safety.powershell.secrets import is_secret_place, is_secret_property
 from bcce.safety.powershell.tables import READS, is_cmdlet, is_getter, knows_what_if
 from bcce.safety.powershell.view import Call, View
 
@@ -135,6 +135,8 @@ def _cmdlet(view: View, call: Call, name: str) -> str | None:
             return f"{name} -{denied} changes something"
     if any(isinstance(node, Variable) and node.is_splatted for node in call.args):
         return "the parameters are computed"
+    if any(is_secret_property(word) for node in call.everything for word in view.words(node)):
+        return "a property where secrets are kept is read"
     for word in view.everything(call):
         if is_secret_place(word):
             return "a place where secrets are kept is read"
@@ -219,7 +221,7 @@ def _web(view: View, call: Call) -> str | None:
 
 
 def _lookup(view: View, call: Call) -> str | None:
-    return carried_away(view, call) or _cmdlet(view, call, str(call.name))
+    return carried_away(view, call.everything) or _cmdlet(view, call, str(call.name))
 
 
 def _object(view: View, call: Call) -> str | None:

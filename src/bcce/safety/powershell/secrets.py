@@ -5,6 +5,18 @@ import re
 from bcce.safety.bash.paths import is_secret
 from bcce.safety.bash.values import literal_parts
 
+#: Properties that hold a secret, or the place of one, and attributes of a directory that do. Sources: Microsoft's references of BitLocker,
+#: PSReadLine, LAPS and Active Directory.
+_SECRET_PROPERTY = re.compile(
+    r"(?i)(?:historysavepath|recoverypassword|recoverykeypath|ms-mcs-admpwd|mslaps-(?:encrypted)?password\w*|msds-managedpassword|unicodepwd|"
+    r"(?:enc)?password|securepassword|plaintextpassword|clientsecret|accesstoken|secretaccesskey|connectionstring)"
+)
+
+
+def is_secret_property(name: str) -> bool:
+    """Reading the property shows a secret."""
+    return _SECRET_PROPERTY.fullmatch(name) is not None
+
 
 def is_secret_place(path: str) -> bool:
     """A file, registry key or drive in which secrets are kept, on Windows or elsewhere."""

@@ -19,7 +19,7 @@ from bcce.safety.powershell.nodes import Assign, Node, Parameter, Variable
 from bcce.safety.powershell.opinion import disagreement
 from bcce.safety.powershell.prepare import prepare
 from bcce.safety.powershell.readers import why_not
-from bcce.safety.powershell.secrets import is_secret_place
+from bcce.safety.powershell.secrets import is_secret_place, is_secret_property
 from bcce.safety.powershell.tables import is_cmdlet
 from bcce.safety.powershell.view import Call, View, make_view
 from bcce.safety.report import CommonRules, command_use, finding, in_order, judge_version, rule
@@ -138,6 +138,8 @@ class PowerShellValidator:
             reason = why_not_method(view, member) if member.args is not None else None
             if reason is not None:
                 yield places.at(_COMMON.secret if "secrets are kept" in reason else METHOD, view, member, reason)
+            elif member.args is None and is_secret_property(view.values.text(member.name) or ""):
+                yield places.at(_COMMON.secret, view, member, "a property that holds a secret is read")
         for item in view.types:
             reason = why_not_type(item.name)
             if reason is not None:
