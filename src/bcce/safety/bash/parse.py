@@ -55,10 +55,9 @@ def _parsed(text: str) -> tuple[Tree, str]:
     data = stand_ins(text).encode("ascii")
     tree = _tree(data)
     if _SWALLOWS.search(text):
-        for _ in range(_MOST_REPAIRS):
-            places = _swallowed(tree.root_node, data)
-            if not places:
-                break
+        repairs = 0
+        while repairs < _MOST_REPAIRS and (places := _swallowed(tree.root_node, data)):
+            repairs += 1
             for at in reversed(places):
                 data = data[:at] + b";" + data[at:]
             tree = _tree(data)

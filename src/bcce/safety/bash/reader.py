@@ -42,6 +42,14 @@ _WHOLLY_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|\\\w+")
 _COUNTED = re.compile(r"([A-Za-z_]\w*)\s*(?:[-+*/%&|^]|<<|>>)?=(?!=)|([A-Za-z_]\w*)(?:\+\+|--)|(?:\+\+|--)([A-Za-z_]\w*)")
 
 
+#: Where bash evaluates what a variable holds, and so runs a command in the index of an array that stands there. Looked for in the text,
+#: because the grammar has no node for each of them. Source: bash(1), ARITHMETIC EVALUATION, Arrays, Substring Expansion.
+_ARITHMETIC = re.compile(
+    r"\(\((?:[^)]|\)(?!\))){0,500}\)\)|\$\[[^\]]{0,200}\]|\$\{[#!]?\w{1,99}\[[^\]]{0,200}\]|\$\{\w{1,99}:(?![-=+?])[^}]{0,200}\}"
+    r"|\b\w{1,99}\[[^\]]{0,200}\]\+?=|\blet[ \t][^;\n&|]{0,200}"
+)
+
+
 def read_script(text: str) -> Script:
     """The script as data; never raises."""
     script = Script(text=text)
@@ -52,6 +60,8 @@ def read_script(text: str) -> Script:
         return script
     if has_joined_words(text):
         script.problems.append(Problem("a word goes on over the end of a line", 1, 1, ""))
+    for match in _ARITHMETIC.finditer(text):
+        script.computed.update(_NAME.findall(match[0]))
     _Reader(script).statements(tree.root_node, 0)
     return script
 
@@ -283,10 +293,12 @@ class _Reader:
     def _computation(self, node: Node, depth: int) -> list[Command]:
         """`[[ ]]` and `(( ))`: only substitutions run, but arithmetic also runs what the value of a variable says."""
         text = source(node)
-        if node.type == "compound_statement" or any(mark in text for mark in ("-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-v ")):
+        # `[` only takes numbers; `[[` and `((` evaluate, and so does `-v` in both.
+        is_evaluated = node.type == "compound_statement" or (
+            text.startswith("[[") and any(mark in text for mark in ("-eq", "-ne", "-lt", "-le", "-gt", "-ge"))
+        )
+        if is_evaluated or "-v " in text:
             self._script.computed.update(_NAME.findall(text))
-        if node.type == "test_command" and text.startswith("[") and not text.startswith("[["):
-            self._script.computed.update(_NAME.findall(text) if "-v " in text else ())
         if _HIDDEN_INDEX.search(text):
             self._problem("a command is hidden in the index of an array", node)
         if text.startswith("((") and _OPTION.search(_SUBSTITUTED.sub("", text)):

@@ -110,9 +110,6 @@ def _after_options(call: Call, grammar: Wrapper, args: tuple[str, ...]) -> tuple
             index += 1
         else:
             break
-    while left and index < len(args):
-        left -= 1
-        index += 1
     return args[index:]
 
 

@@ -237,7 +237,9 @@ def _about_variables(seen: View) -> Iterator[Finding]:
             yield _at(FORK_BOMB, itself[0], None)
         if name in ("command_not_found_handle", "PROMPT_COMMAND"):
             yield _at(_COMMON.redefined, first, f"{name} runs without being called")
-    for name in script.computed & seen.parameters:
+    for name in sorted(script.computed):
+        if name not in seen.parameters and not any(ANY in value for value in seen.environment.values(name)):
+            continue
         yield _at(_COMMON.not_understood, first, f"arithmetic would run a command that {name} holds")
 
 
