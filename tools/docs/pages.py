@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute, APIRouter
 
 import bcce
 from bcce.cli.main import cli
+from bcce.config.environ import SPECIAL
 from bcce.config.model import Section
 from bcce.config.template import key_table, keys
 from bcce.kit.errors import BcceError, ExitCode
@@ -100,12 +101,17 @@ def permissions() -> str:
 
 
 def configuration() -> str:
+    other = [(code(name), f"{purpose[0].upper()}{purpose[1:]}.") for name, purpose in SPECIAL.items()]
     return page(
         "Configuration",
         "Defaults are overridden by `bcce.config.yaml`, that by its part `environments.<name>`, and that by environment variables.\n"
         "`snake_case` and `camelCase` spellings of a key are the same key.\n"
-        "`bcce config show` prints what applies and where it comes from.",
+        "`bcce config show` prints what applies and where it comes from.\n"
+        "`<name>` in a variable is the name as it is written: `BCCE_EXECUTION__TARGETS__web__ADDRESS`.\n"
+        "A name in capitals is the one in the file that looks the same in capitals, else it is meant in small letters.",
         key_table(Settings).strip(),
+        "## Other variables",
+        table(("variable", "what it is for"), other),
     )
 
 

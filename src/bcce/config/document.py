@@ -97,6 +97,11 @@ def _with_marks(value: Any, text: str, path: str | None) -> Document:
     return Document(_Plain(raw, path).value(value, ()), raw)
 
 
+def is_text(value: str) -> bool:
+    """Whether all of `value` is characters: what the system could not decode as UTF-8 comes in as halves of surrogate pairs."""
+    return not _SURROGATE.search(value)
+
+
 def sentence(error: InvalidDocument) -> str:
     """The error's message without the place in front of it."""
     place = ":".join(str(part) for part in (error.path, error.line, error.column) if part is not None)

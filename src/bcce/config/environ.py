@@ -11,7 +11,10 @@ SPECIAL = {
     "BCCE_HOME": "the folder for the database, keys and tokens",
     "BCCE_PLUGIN_PATH": "more folders in which plugins are looked for, separated like PATH",
     "BCCE_CLIENT_POOL_SIZE": "connections that each AWS client keeps open",
+    "BCCE_DEBUG": "not empty: commands show where an unexpected error came from",
 }
+#: Those of them that are no setting: two decide what is loaded, one is for the command line.
+NOT_SETTINGS = ("BCCE_ENV", "BCCE_CONFIG", "BCCE_DEBUG")
 #: Variables of the test suite; a server that is started by a test inherits them.
 IGNORED_PREFIXES = ("BCCE_TEST_", "BCCE_REQUIRE_SERVICES", "BCCE_SOAK_", "BCCE_CRASH_")
 
@@ -22,6 +25,11 @@ _CHILD_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TERM", "VIRTUAL
 def process_environ() -> Mapping[str, str]:
     """A copy of the environment of this process."""
     return dict(os.environ)
+
+
+def is_debugging() -> bool:
+    """`BCCE_DEBUG` is set to something."""
+    return bool(os.environ.get("BCCE_DEBUG"))
 
 
 def clean_environ(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -40,13 +40,14 @@ class InvalidConfig(InvalidDocument):
     """The configuration cannot be used as it is.
 
     One error holds everything that is wrong: `problems`, in the order of the file, also as `details["problems"]`. `path`, `line`, `column`,
-    `field` and `hint` are those of the first.
+    `field` and `hint` are those of the first. `is_unread` says that no file could be read, so nothing is known of its content.
     """
 
     code = "invalid-config"
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], *, is_unread: bool = False) -> None:
         first = problems[0]
+        self.is_unread = is_unread
         super().__init__(first.message, path=first.source, line=first.line, column=first.column, field=first.field, hint=first.hint)
         self.problems = tuple(problems)
         self.details["problems"] = [problem.to_dict() for problem in problems]

@@ -56,7 +56,8 @@ def _problem(path: Where, details: Sequence[tuple[ErrorDetails, Shape]], tree: B
     detail, shape = details[0]
     # A union complains once for each of its types.
     wants = " or ".join(dict.fromkeys(_wants(item, shape) for item, _ in details))
-    says_it_all = detail["type"] in ("missing", "value_error") or wants == _EMPTY
+    # Without a path the value would be the settings as a whole.
+    says_it_all = not path or detail["type"] in ("missing", "value_error") or wants == _EMPTY
     value = None if says_it_all else shown(path, detail["input"], shape.annotation)
     dotted = ".".join(map(str, path))
     message = f"{dotted} {wants}" if dotted else wants

@@ -4,6 +4,7 @@ Knows no domain: the model of all settings is given by the caller.
 """
 
 import json
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -12,7 +13,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from bcce.config.document import MAX_BYTES, Document, read_json, read_yaml, sentence
+from bcce.config.document import MAX_BYTES, Document, is_text, read_json, read_yaml, sentence
 from bcce.config.environ import default_home, expand
 from bcce.config.errors import InvalidConfig, Problem
 from bcce.config.explain import explain
@@ -79,12 +80,14 @@ def find_file(environ: Mapping[str, str], directory: Path) -> Path | None:
     if named:
         path = expand(named, environ, Path.cwd())
         if not path.is_file():
-            raise InvalidConfig([Problem(message=f"there is no file {path}", source="BCCE_CONFIG", hint="unset it, or run `bcce init`")])
+            problem = Problem(message=f"there is no file {path}", source="BCCE_CONFIG", hint="unset it, or run `bcce init`")
+            raise InvalidConfig([problem], is_unread=True)
         return path
     found = [directory / name for name in FILE_NAMES if (directory / name).is_file()]
     if len(found) > 1:
         message = f"{' and '.join(path.name for path in found)} are both there"
-        raise InvalidConfig([Problem(message=message, source=str(directory), hint="keep one, or name one in BCCE_CONFIG")])
+        problem = Problem(message=message, source=str(directory), hint="keep one, or name one in BCCE_CONFIG")
+        raise InvalidConfig([problem], is_unread=True)
     return found[0] if found else None
 
 
@@ -177,9 +180,13 @@ class _Loader(Generic[M]):
             leaf = written
         else:
             return None
+        name = str(leaf.value)
+        if not is_text(name):
+            # Not into the tree: it could not be shown, and there is no such environment.
+            self._problems.append(leaf.origin.problem("the value is not UTF-8 text", ("env",), hint="name one of the environments"))
+            return None
         if "env" in self._model.model_fields:
             put(self._file, ("env",), leaf)
-        name = str(leaf.value)
         if name not in self._overlays and isinstance(leaf.value, str):
             defined = ", ".join(self._overlays) or "none"
             hint = suggestion(name, {key: key for key in self._overlays}) if self._overlays else f"environments that are defined: {defined}"
@@ -204,6 +211,9 @@ class _Loader(Generic[M]):
                     shape = shape.item or shape
                 path = (*path, part)
             else:
+                if isinstance(value, str) and not is_text(value):
+                    self._problems.append(layer.origin.problem(f"{dotted}: the value is not UTF-8 text", path))
+                    continue
                 node = Reader(self._problems).node(value, shape, layer.origin, path)
                 if node is not None:
                     put(layer, path, node)
@@ -232,28 +242,36 @@ class _Loader(Generic[M]):
 
 def _document(path: Path) -> Document:
     """The file's document. Every error is raised outside of its handler, so that what it quotes does not come along as context."""
-    text, problem = _text(path)
-    if problem is None:
+    text = _decoded(_data(path), path)
+    if isinstance(text, str):
         try:
             return read_json(text, str(path)) if path.suffix == ".json" and text.strip() else read_yaml(text, str(path))
         except InvalidDocument as error:
-            problem = Problem(message=sentence(error), source=str(path), line=error.line, column=error.column, hint=error.hint)
-    raise InvalidConfig([problem])
+            text = Problem(message=sentence(error), source=str(path), line=error.line, column=error.column, hint=error.hint)
+    raise InvalidConfig([text])
 
 
-def _text(path: Path) -> tuple[str, Problem | None]:
+def _data(path: Path) -> bytes:
     try:
+        # A pipe or a device could keep its reader waiting, or never end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InvalidConfig([Problem(message="this is no regular file", source=str(path), hint="name a file")], is_unread=True)
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            return "", Problem(message=f"the file is larger than {MAX_BYTES} bytes", source=str(path))
+            return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
+        message = f"the file cannot be read: {getattr(error, 'strerror', error)}"
+        raise InvalidConfig([Problem(message=message, source=str(path))], is_unread=True) from error
+
+
+def _decoded(data: bytes, path: Path) -> str | Problem:
+    if len(data) > MAX_BYTES:
+        return Problem(message=f"the file is larger than {MAX_BYTES} bytes", source=str(path))
+    try:
         # A byte order mark, which some editors write, is no part of the text.
-        return data.decode("utf-8-sig"), None
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        return "", Problem(message="the file is not UTF-8 text", source=str(path), line=line, hint="save it as UTF-8")
-    except OSError as error:
-        return "", Problem(message=f"the file cannot be read: {error.strerror}", source=str(path))
+        return Problem(message="the file is not UTF-8 text", source=str(path), line=line, hint="save it as UTF-8")
 
 
 def _as_json(value: object) -> object:

@@ -6,14 +6,14 @@ from difflib import get_close_matches
 
 from pydantic import BaseModel
 
-from bcce.config.document import read_yaml, sentence
-from bcce.config.environ import IGNORED_PREFIXES, SPECIAL
+from bcce.config.document import is_text, read_yaml, sentence
+from bcce.config.environ import IGNORED_PREFIXES, NOT_SETTINGS, SPECIAL
 from bcce.config.errors import Problem
 from bcce.config.layers import Branch, Dotted, Leaf, Origin, Reader, Tree, put
 from bcce.config.schema import Kind, Shape, field_shape, leaves, shape_of, takes_text, variable
 from bcce.kit.errors import InvalidDocument
 
-#: Which setting each special variable sets. BCCE_ENV and BCCE_CONFIG decide what is loaded and are read by the loader.
+#: Which setting each special variable sets; the others of them are no settings.
 _SETS: dict[str, Dotted] = {
     "BCCE_HOME": ("home",),
     "BCCE_PLUGIN_PATH": ("plugin_path",),
@@ -26,17 +26,17 @@ _FILE_ONLY = ("version", "env", "environments")
 def read_variables(environ: Mapping[str, str], model: type[BaseModel], below: Branch, problems: list[Problem]) -> Branch:
     """The tree of everything that variables set.
 
-    A part of a name that stands for a key of a map (`BCCE_EXECUTION__TARGETS__WEB_1__ADDRESS`) finds the key of `below`, the layers under
-    this one, that looks the same in capitals; without one it is the part in small letters. Values are YAML; a setting that wants text gets
-    the text as it is.
+    A part of a name that stands for a key of a map (`BCCE_EXECUTION__TARGETS__web__ADDRESS`) is that key of `below`, the layers under this
+    one, else the key that looks the same in capitals; without one it is the part itself, in small letters if it is all capitals. All other
+    parts are in capitals. Values are YAML; a setting that wants text gets the text as it is.
     """
     layer = Branch(origin=Origin(source=None, label="variables"))
     set_by: dict[Dotted, str] = {}
     for name in sorted(environ):
-        if not name.startswith("BCCE_") or name.startswith(IGNORED_PREFIXES) or name in ("BCCE_ENV", "BCCE_CONFIG"):
+        if not name.startswith("BCCE_") or name.startswith(IGNORED_PREFIXES) or name in NOT_SETTINGS:
             continue
         origin = Origin(source=name, label=f"env:{name}")
-        found = _resolve(name, model, below)
+        found = _resolve(name, model, below) if is_text(name) else None
         if found is None:
             problems.append(Problem(message="no setting has this variable", source=name, hint=_suggestion(name, model)))
             continue
@@ -57,14 +57,12 @@ def _resolve(name: str, model: type[BaseModel], below: Branch) -> tuple[Dotted, 
     if name in _SETS:
         special = _SETS[name]
         return (special, _shape_at(special, model)) if special[0] in model.model_fields else None
-    if name != name.upper():
-        return None
     shape = shape_of(model)
     path: Dotted = ()
     for part in name.removeprefix("BCCE_").split("__"):
         key = part.lower()
         if shape.model is not None:
-            if key not in shape.model.model_fields or (not path and key in _FILE_ONLY):
+            if part != part.upper() or key not in shape.model.model_fields or (not path and key in _FILE_ONLY):
                 return None
             shape = field_shape(shape.model, key)
         elif key and (shape.is_open or (shape.kind is Kind.MAP and shape.item is not None)):
@@ -87,7 +85,9 @@ def _map_key(part: str, path: Dotted, below: Branch) -> str:
     for step in path:
         node = node.items.get(step, Branch(origin=below.origin)) if isinstance(node, Branch) else node
     keys = node.items if isinstance(node, Branch) else {}
-    return next((key for key in keys if _capitals(key) == part), part.lower())
+    if part in keys:
+        return part
+    return next((key for key in keys if _capitals(key) == part.upper()), part.lower() if part == part.upper() else part)
 
 
 def _capitals(key: str) -> str:
@@ -96,6 +96,9 @@ def _capitals(key: str) -> str:
 
 def _value(text: str, shape: Shape, origin: Origin, path: Dotted, problems: list[Problem]) -> Tree | None:
     """What a variable's text says to a setting of this form; None after a complaint."""
+    if not is_text(text):
+        problems.append(origin.problem("the value is not UTF-8 text", path, hint="set it again in a UTF-8 locale"))
+        return None
     if origin.source == "BCCE_PLUGIN_PATH":
         return Leaf(value=[folder for folder in text.split(os.pathsep) if folder], origin=origin)
     if takes_text(shape):

@@ -285,10 +285,20 @@ def test_a_json_file_must_be_json(tmp_path: Path) -> None:
     assert problem.message.startswith("this is no valid JSON")
 
 
-def test_a_file_that_is_a_folder_or_missing_is_an_error(tmp_path: Path) -> None:
-    for path, reason in ((tmp_path, "Is a directory"), (tmp_path / "missing.yaml", "No such file or directory")):
-        with pytest.raises(InvalidConfig, match=f"the file cannot be read: {reason}"):
+def test_what_is_no_file_or_missing_is_an_error_and_nothing_waits_for_it(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    missing = tmp_path / "missing.yaml"
+    no_file = "this is no regular file"
+    for path, reason in (
+        (tmp_path, no_file),
+        (pipe, no_file),
+        (Path("/dev/zero"), no_file),
+        (missing, "the file cannot be read: No such file or directory"),
+    ):
+        with pytest.raises(InvalidConfig, match=reason) as caught:
             load(Settings, Sources(path=path))
+        assert caught.value.is_unread
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the administrator may read every file")

@@ -48,6 +48,10 @@ def value(settings: object, dotted: str) -> object:
         ("BCCE_TARGETS__NEW__PORT", "1", "targets.new", Target(port=1)),
         ("BCCE_TARGETS__WEB_1__PORT", "1", "targets.web-1", Target(address="a", port=1)),
         ("BCCE_TARGETS__DBMAIN__PORT", "1", "targets.dbMain", Target(port=1)),
+        ("BCCE_TARGETS__new__PORT", "1", "targets.new", Target(port=1)),
+        ("BCCE_TARGETS__newOne__PORT", "1", "targets.newOne", Target(port=1)),
+        ("BCCE_TARGETS__web_1__PORT", "1", "targets.web-1", Target(address="a", port=1)),
+        ("BCCE_TARGETS__dbMain__PORT", "1", "targets.dbMain", Target(port=1)),
         ("BCCE_TARGETS", "{x: {port: 3}}", "targets.x", Target(port=3)),
         ("BCCE_RULES", "[{label: a, maxItems: 4}]", "rules.0.max_items", 4),
         ("BCCE_ANALYTICS__MODEL", "x", "analytics.model", "x"),
@@ -96,6 +100,11 @@ def test_a_part_of_a_map_comes_on_top_of_the_whole() -> None:
         ("BCCE_ENVIRONMENTS", None),
         ("BCCE_ENVIRONMENTS__PROD__NAME", None),
         ("BCCE_aws__region", None),
+        ("BCCE_AWS__region", None),
+        ("BCCE_TARGETS__web__port", None),
+        ("BCCE_targets__web__PORT", None),
+        ("BCCE_NAME\udcff", None),
+        ("BCCE_TARGETS__x\udcff__PORT", None),
         ("BCCE_", None),
     ],
 )
@@ -110,10 +119,41 @@ def test_a_variable_that_sets_nothing_is_an_error(name: str, hint: str | None) -
 
 @pytest.mark.parametrize(
     "name",
-    ["BCCE_TEST_POSTGRES_URL", "BCCE_REQUIRE_SERVICES", "BCCE_SOAK_ROUNDS", "BCCE_CONFIG", "bcce_name", "HOME", "PATH", "XBCCE_NAME"],
+    [
+        "BCCE_TEST_POSTGRES_URL",
+        "BCCE_REQUIRE_SERVICES",
+        "BCCE_SOAK_ROUNDS",
+        "BCCE_CONFIG",
+        "BCCE_DEBUG",
+        "bcce_name",
+        "HOME",
+        "PATH",
+        "XBCCE_NAME",
+    ],
 )
 def test_variables_of_others_are_left_alone(name: str) -> None:
     assert load(Settings, Sources(environ={name: "/x"})).settings == Settings()
+
+
+@pytest.mark.parametrize("name", ["BCCE_NAME", "BCCE_HOME", "BCCE_ENV", "BCCE_MAIL__PASSWORD", "BCCE_MAIL__PORTS", "BCCE_PLUGIN_PATH"])
+def test_a_value_that_is_no_text_names_its_variable_and_shows_no_value(name: str) -> None:
+    """Python gives bytes that are not UTF-8 as halves of surrogate pairs."""
+    with pytest.raises(InvalidConfig) as caught:
+        load(Settings, Sources(environ={name: "x\udcff", "BCCE_MAIL__SENDER": "somebody"}))
+    (problem,) = caught.value.problems
+    assert (problem.message, problem.source) == ("the value is not UTF-8 text", name)
+    assert "somebody" not in f"{caught.value} {caught.value.details}"
+
+
+@pytest.mark.parametrize("sources", [Sources(environment="x\udcff"), Sources(overrides={"mail.sender": "x\udcff"})])
+def test_an_option_that_is_no_text_is_a_problem(sources: Sources) -> None:
+    with pytest.raises(InvalidConfig, match="the value is not UTF-8 text"):
+        load(Settings, sources)
+
+
+def test_one_name_in_two_spellings_is_an_error() -> None:
+    with pytest.raises(InvalidConfig, match="BCCE_TARGETS__WEB__PORT and BCCE_TARGETS__web__PORT are the same setting"):
+        load(Settings, Sources(environ={"BCCE_TARGETS__WEB__PORT": "1", "BCCE_TARGETS__web__PORT": "2"}))
 
 
 def test_two_variables_for_one_setting_are_an_error() -> None:
