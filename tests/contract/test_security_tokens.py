@@ -55,6 +55,15 @@ async def office(database_url: str, frozen_clock: FrozenClock, ids: Ids) -> Asyn
         yield Office(db, frozen_clock, ids, TokenService(db, frozen_clock, ids, AuditLog(b"k" * 32, frozen_clock, ids)))
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\rb", "a\x1b[2Jb", "a\x00", "a\u202eb", "a\u200b"])
+async def test_a_name_that_would_break_a_list_is_refused(office: Office, name: str) -> None:
+    with pytest.raises(InvalidInput, match="one line without control characters"):
+        await office.service.create(ADMIN, name=name, role=Role.VIEWER)
+    with pytest.raises(InvalidInput, match="one line without control characters"):
+        await office.service.create_source(ADMIN, provider="alertmanager", source=name)
+    assert await office.service.list(ADMIN) == []
+
+
 async def test_a_token_is_its_holder(office: Office) -> None:
     issued = await office.service.create(ADMIN, name=" night shift ", role=Role.APPROVER)
 

@@ -104,6 +104,21 @@ async def test_a_source_token_sends_for_its_source_and_does_nothing_else(client:
     assert problem(await client.get("/api/v1/alerts")) == (403, "forbidden")
 
 
+async def test_a_token_is_only_made_for_a_source_that_can_be(client: httpx.AsyncClient) -> None:
+    refused = await client.post("/api/v1/tokens", json={"provider": "bogus", "source": "prod"})
+
+    assert problem(refused) == (404, "unknown-provider")
+    assert "alertmanager" in refused.json()["hint"]
+    assert problem(await client.post("/api/v1/tokens", json={"provider": "alertmanager", "source": "a\nb"})) == (400, "invalid-source")
+
+
+async def test_a_viewer_is_not_told_which_providers_there_are(client: httpx.AsyncClient) -> None:
+    made = (await client.post("/api/v1/tokens", json={"name": "wall", "role": "viewer"})).json()
+    client.headers["Authorization"] = f"Bearer {made['token']}"
+
+    assert problem(await client.post("/api/v1/tokens", json={"provider": "bogus", "source": "prod"})) == (403, "forbidden")
+
+
 async def test_ready_metrics_events_and_audit(client: httpx.AsyncClient) -> None:
     await client.post("/api/v1/webhooks/alertmanager", json=FIRING)
 

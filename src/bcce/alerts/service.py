@@ -65,11 +65,20 @@ class AlertService:
         """
         require(actor, Permission.ALERTS_SEND)
         require_source(actor, provider, source)
+        self.check_names(provider, source)
+
+    def check_names(self, provider: str, source: str) -> None:
+        """Does nothing if there can be such a source; asks nothing of who wants to know.
+
+        Raises:
+            UnknownProvider: there is no such provider.
+            InvalidSource: no source can be called that.
+        """
         if provider not in self._providers:
             raise UnknownProvider(
                 f"there is no alert provider {clean(provider, limit=60)!r}", hint=f"installed: {', '.join(sorted(self._providers))}"
             )
-        if not 1 <= len(source) <= _SOURCE_CHARS or has_hidden(source):
+        if not 1 <= len(source) <= _SOURCE_CHARS or has_hidden(source) or set(source) & set("\t\r\n"):
             raise InvalidSource(details={"limit": _SOURCE_CHARS})
 
     async def receive(

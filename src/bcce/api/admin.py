@@ -76,6 +76,8 @@ async def list_tokens(runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
 async def create_token(given: NewToken, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
     """Of a role or of a source."""
     if given.provider is not None and given.source is not None and given.role is None:
+        require(actor, Permission.TOKENS_MANAGE)
+        runtime.alerts.check_names(given.provider, given.source)
         issued = await runtime.tokens.create_source(actor, provider=given.provider, source=given.source, expires_at=given.expires_at)
     elif given.role is not None and given.name and given.provider is None and given.source is None:
         issued = await runtime.tokens.create(actor, name=given.name, role=given.role, expires_at=given.expires_at)

@@ -15,6 +15,7 @@ from bcce.kit.clock import Clock
 from bcce.kit.errors import Forbidden, InvalidInput, Unauthenticated
 from bcce.kit.ids import DEFAULT_TENANT, Ids, TenantId, TokenId
 from bcce.kit.redact import Secret
+from bcce.kit.text import has_hidden
 from bcce.security.actor import Actor, role_actor, source_actor, system_actor
 from bcce.security.audit import AuditLog
 from bcce.security.authz import ROLE_PERMISSIONS, Permission, Role, require
@@ -70,7 +71,7 @@ class TokenService:
 
         Raises:
             Forbidden: the role may do more than the actor.
-            InvalidInput: no name, or an end that is over.
+            InvalidInput: no name, one that cannot be shown on one line, or an end that is over.
         """
         require(actor, Permission.TOKENS_MANAGE)
         if not ROLE_PERMISSIONS[role] <= actor.permissions:
@@ -78,7 +79,11 @@ class TokenService:
         return await self._issue(actor, "pat", name, {"role": str(role)}, expires_at)
 
     async def create_source(self, actor: Actor, *, provider: str, source: str, expires_at: datetime | None = None) -> IssuedToken:
-        """A token with which one webhook source may send its alerts."""
+        """A token with which one webhook source may send its alerts.
+
+        Raises:
+            InvalidInput: names that cannot be shown on one line, or an end that is over.
+        """
         require(actor, Permission.TOKENS_MANAGE)
         return await self._issue(actor, "src", f"{provider}/{source}", {"provider": provider, "source": source}, expires_at)
 
@@ -176,6 +181,8 @@ class TokenService:
     async def _issue(self, actor: Actor, kind: str, name: str, binding: Mapping[str, str], expires_at: datetime | None) -> IssuedToken:
         if not name.strip() or len(name) > 120 or any(len(value) > 64 for value in binding.values()):
             raise InvalidInput("a token needs a name of at most 120 characters, a source one of at most 64")
+        if has_hidden(name) or any(char in name for char in "\t\r\n"):
+            raise InvalidInput("a token's name is one line without control characters or invisible ones")
         if expires_at is not None and expires_at <= self._clock.now():
             raise InvalidInput("the token would have expired already")
         text = f"bcce_{kind}_{secrets.token_urlsafe(32)}"
