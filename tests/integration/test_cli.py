@@ -126,11 +126,11 @@ def test_a_wrong_key_is_named_with_file_and_line(shell: Shell) -> None:
         "hunter2secret",
     ],
 )
-@pytest.mark.parametrize("words", [("config", "validate"), ("incident", "list")])
-def test_an_address_that_is_none_is_one_line_without_the_password(shell: Shell, words: tuple[str, ...], url: str) -> None:
+@pytest.mark.parametrize(("words", "code"), [(("config", "validate"), ExitCode.FAILED), (("incident", "list"), ExitCode.USAGE)])
+def test_an_address_that_is_none_is_one_line_without_the_password(shell: Shell, words: tuple[str, ...], code: int, url: str) -> None:
     done = shell.run(*words, BCCE_DATABASE__URL=url)
 
-    assert done.returncode == ExitCode.USAGE
+    assert done.returncode == code
     assert "database.url" in done.stderr
     assert "hunter2" not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -139,7 +139,7 @@ def test_an_address_that_is_none_is_one_line_without_the_password(shell: Shell, 
 def test_a_lease_that_heartbeats_cannot_keep_is_refused(shell: Shell) -> None:
     done = shell.run("config", "validate", BCCE_WORKFLOWS__LEASE_S="6", BCCE_WORKFLOWS__HEARTBEAT_S="5")
 
-    assert (done.returncode, "a lease has to last for 2 heartbeats" in done.stderr) == (ExitCode.USAGE, True)
+    assert (done.returncode, "a lease has to last for 2 heartbeats" in done.stderr) == (ExitCode.FAILED, True)
 
 
 def test_a_lost_token_file_is_written_anew_and_the_old_token_can_be_revoked(shell: Shell) -> None:

@@ -15,11 +15,13 @@ from urllib.parse import quote
 import httpx
 
 from bcce.cli.settings import home, load_settings
-from bcce.kit.errors import BcceError, ExitCode, Unavailable
+from bcce.kit.errors import BcceError, ExitCode, InvalidId, InvalidInput, Unavailable
+from bcce.kit.text import clean, has_hidden
 
 T = TypeVar("T")
 SERVER_FILE = "server.json"
 _TIMEOUT_S = 60.0
+_MAX_SEGMENT = 300
 
 
 class ApiProblem(BcceError):
@@ -61,6 +63,8 @@ class Client:
     async def _send(self, method: str, path: str, **options: Any) -> Any:
         try:
             response = await self.http.request(method, path, **options)
+        except (httpx.InvalidURL, UnicodeEncodeError) as error:
+            raise InvalidInput("what was given cannot be sent: it is too long or no UTF-8 text") from error
         except httpx.HTTPError as error:
             raise Unavailable(f"the server does not answer: {type(error).__name__}", hint="is `bcce serve` running?") from error
         if response.status_code >= 400:
@@ -101,7 +105,9 @@ def read_server(where: Path) -> dict[str, Any] | None:
     """The running server's address and token path, None when none runs."""
     try:
         found: dict[str, Any] = json.loads((where / SERVER_FILE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except PermissionError as error:
+        raise Unavailable(f"{where} cannot be read", hint="run as the account that runs the server, or set BCCE_HOME") from error
+    except (OSError, ValueError):  # no file, no folder, or nothing in it that a server has written
         return None
     return found if Path(f"/proc/{found.get('pid')}").exists() else None
 
@@ -117,7 +123,13 @@ def call(action: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
 
 
 def segment(value: str) -> str:
-    """`value` as one segment of a path."""
+    """`value`, an id or a name, as one segment of a path.
+
+    Raises:
+        InvalidId: it cannot be one: empty, too long, no text, or a step up in the path.
+    """
+    if not value or len(value) > _MAX_SEGMENT or value in (".", "..") or has_hidden(value):
+        raise InvalidId(f"{clean(value, limit=40)!r} is no id or name", hint="`list` shows which there are")
     return quote(value, safe="")
 
 

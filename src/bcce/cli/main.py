@@ -1,12 +1,16 @@
 """`bcce`: finds the command without importing the others, and turns every foreseen error into one line and an exit code."""
 
+import codecs
+import contextlib
 import importlib
+import io
+import os
 import sys
 from typing import Any
 
 import click
 
-from bcce.kit.errors import BcceError, ExitCode
+from bcce.kit.errors import BcceError, ExitCode, Unexpected
 
 #: Every command: the module and attribute that hold it, and its line in the help. Nothing is imported until it is used.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -72,6 +76,23 @@ def main(argv: list[str] | None = None) -> None:
 
 def run(argv: list[str] | None = None) -> int:
     """Runs one command; returns its exit code from the one table."""
+    _escape_unwritable()
+    try:
+        code = _run(argv)
+        _flush()
+    except (KeyboardInterrupt, click.Abort):
+        code = _fail("stopped")
+    except BrokenPipeError:  # whoever read has gone, and wants to hear no more
+        code = ExitCode.FAILED
+    except BcceError as error:
+        code = _refuse(error)
+    except Exception as error:  # the command line's one loop: whatever a command raises, the person gets one line and a code of the table
+        code = _unforeseen(error)
+    _drop_unwritten()
+    return code
+
+
+def _run(argv: list[str] | None) -> int:
     try:
         result: Any = cli.main(args=argv, prog_name="bcce", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -79,18 +100,66 @@ def run(argv: list[str] | None = None) -> int:
     except click.UsageError as error:
         error.show()
         return ExitCode.USAGE
-    except click.Abort:
-        click.echo("stopped", err=True)
-        return ExitCode.FAILED
     except click.ClickException as error:
         error.show()
         return ExitCode.FAILED
-    except BcceError as error:
-        click.echo(f"error: {error.message}  [{error.code}]", err=True)
-        if error.hint:
-            click.echo(f"hint: {error.hint}", err=True)
-        return error.exit_code
-    except KeyboardInterrupt:
-        click.echo("stopped", err=True)
-        return ExitCode.FAILED
     return int(result) if isinstance(result, int) else ExitCode.OK
+
+
+def _refuse(error: BcceError) -> int:
+    from bcce.cli.output import error_lines  # noqa: PLC0415 - only when something is wrong
+
+    return _fail(*error_lines(error), code=error.exit_code)
+
+
+def _unforeseen(error: Exception) -> int:
+    """Says in one line what a command did not foresee, and with BCCE_DEBUG where it came from."""
+    from bcce.config.environ import is_debugging  # noqa: PLC0415 - only when something is wrong
+    from bcce.kit.text import clean  # noqa: PLC0415 - as above
+
+    if is_debugging():
+        import traceback  # noqa: PLC0415 - as above
+
+        _fail("".join(traceback.format_exception(error)).rstrip())
+    if isinstance(error, OSError) and error.strerror:
+        said = f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    else:
+        said = f"{type(error).__name__}: {error}"
+    return _refuse(Unexpected(" ".join(clean(said, limit=300).split()), hint="BCCE_DEBUG=1 shows where it came from"))
+
+
+def _fail(*lines: str, code: int = ExitCode.FAILED) -> int:
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        for line in lines:
+            click.echo(line, err=True)
+    return code
+
+
+def _escape_unwritable() -> None:
+    """A character that the output's encoding does not have is written as JSON writes it, so that JSON stays JSON."""
+    codecs.register_error("bcce-escape", _escape)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="bcce-escape")
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    import json  # noqa: PLC0415 - hardly ever needed
+
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+def _flush() -> None:
+    if isinstance(sys.stdout, io.IOBase):  # None when the shell has closed it
+        sys.stdout.flush()
+
+
+def _drop_unwritten() -> None:
+    """What could not be written would be tried again, and complained about, when the interpreter ends."""
+    try:
+        _flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

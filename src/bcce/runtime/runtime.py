@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,7 +24,7 @@ from bcce.incidents.service import IncidentService
 from bcce.itsm.book import TicketBook
 from bcce.itsm.service import ItsmService
 from bcce.kit.clock import Clock, SystemClock
-from bcce.kit.errors import BcceError
+from bcce.kit.errors import BcceError, InvalidInput
 from bcce.kit.ids import Ids, RunId
 from bcce.knowledge import KnowledgeService, SearchIndex
 from bcce.observability.health import HealthChecks
@@ -109,19 +110,31 @@ def database_url(settings: Settings, home: Path) -> str:
     return f"sqlite:///{home / 'bcce.db'}" if url is None else url.reveal()
 
 
+def _open_home(home: Path) -> StateKeys:
+    """The keys in the folder for state; both are made at the first start."""
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        keys = StateKeys.load_or_create(home / "keys")
+    except OSError as error:
+        raise InvalidInput(f"state cannot be kept in {home}: {error.strerror}", hint="BCCE_HOME names another folder") from error
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise InvalidInput(f"state cannot be kept in {home}: it cannot be written", hint="BCCE_HOME names another folder")
+    return keys
+
+
 @asynccontextmanager
 async def open_runtime(settings: Settings, *, home: Path, overrides: Overrides | None = None, works: bool = True) -> AsyncIterator[Runtime]:
     """Everything, open inside the `async with`. `works` False opens the services without advancing runs, for commands that only look.
 
     Raises:
         DatabaseLocked: another process has the embedded database; talk to it instead.
+        InvalidInput: nothing can be kept in `home`.
     """
     replaced = overrides or Overrides()
     clock = replaced.clock or SystemClock()
     async with AsyncExitStack() as stack:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)  # noqa: ASYNC240 - once, before anything runs
         ids = Ids(clock)
-        keys = StateKeys.load_or_create(home / "keys")
+        keys = _open_home(home)
         audit = AuditLog(keys.audit, clock, ids)
         hooks = Hooks(before_commit=lambda conn: _sequence(audit, conn), sequenced=frozenset({"audit"}), cipher=keys.cipher)
         url = database_url(settings, home)

@@ -4,8 +4,10 @@ import json
 
 import click
 
-from bcce.cli.output import json_option
+from bcce.cli.output import json_option, show_error
 from bcce.cli.settings import home, load_settings
+from bcce.config.errors import InvalidConfig
+from bcce.kit.errors import ExitCode
 from bcce.kit.redact import redact
 
 
@@ -33,15 +35,23 @@ def show(as_json: bool) -> None:
 
 @group.command()
 @json_option
-def validate(as_json: bool) -> None:
-    """Check the configuration; every problem is shown with its file and line."""
-    loaded = load_settings()
+def validate(as_json: bool) -> int:
+    """Check the configuration; every problem is shown with its file and line. Exit 1: something is wrong; 64: it cannot be read."""
+    try:
+        loaded = load_settings()
+    except InvalidConfig as error:
+        if as_json:
+            click.echo(json.dumps({"valid": False, "file": error.path, "problems": [item.to_dict() for item in error.problems]}))
+        else:
+            show_error(error)
+        return ExitCode.USAGE if error.is_unread else ExitCode.FAILED
     if as_json:
         click.echo(json.dumps({"valid": True, "file": str(loaded.path) if loaded.path else None, "notices": list(loaded.notices)}))
-        return
+        return ExitCode.OK
     click.echo(f"{loaded.path or 'the defaults'}: valid")
     for notice in loaded.notices:
         click.echo(f"note: {notice}")
+    return ExitCode.OK
 
 
 def _flat(value: object, prefix: str = "") -> list[tuple[str, object]]:

@@ -1,11 +1,12 @@
 """`bcce init`."""
 
+import os
 from pathlib import Path
 
 import click
 
 from bcce.config.template import render_template
-from bcce.kit.errors import Conflict
+from bcce.kit.errors import Conflict, InvalidInput
 from bcce.runtime.settings import Settings
 
 
@@ -14,7 +15,10 @@ from bcce.runtime.settings import Settings
 def command(force: bool) -> None:
     """Write a commented bcce.config.yaml with every setting and its default."""
     path = Path("bcce.config.yaml")
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:
         raise Conflict(f"{path} is there already", hint="use --force to replace it")
-    path.write_text(render_template(Settings), encoding="utf-8")
-    click.echo(f"wrote {path}; nothing runs on a machine until execution.targets and remediation.enabled are set")
+    try:
+        path.write_text(render_template(Settings), encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written here: {error.strerror}") from error
+    click.echo(f"wrote {path}; nothing runs on a machine until remediation.enabled is true")

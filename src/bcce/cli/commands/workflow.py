@@ -1,13 +1,18 @@
 """`bcce workflow`."""
 
 import sys
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import click
 
-from bcce.cli.client import call, segment
-from bcce.cli.output import json_option, show_item, show_list
+from bcce.cli.client import ApiProblem, Client, call, segment
+from bcce.cli.output import json_option, show_error, show_item, show_list
 from bcce.kit.errors import ExitCode, InvalidInput
+
+#: What `validate` says of a text of which nothing is known.
+_NOTHING = {"name": None, "digest": None, "valid": False}
 
 
 @click.group()
@@ -39,12 +44,17 @@ def show(name: str, as_json: bool) -> None:
 @click.argument("file", metavar="FILE|-")
 @json_option
 def validate(file: str, as_json: bool) -> int:
-    """Check a workflow file; everything that is wrong is shown with its line. Exit 1 if something is."""
+    """Check a workflow file; everything that is wrong is shown with its line. Exit 1: something is; 64: it cannot be read."""
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{file} cannot be read: {error}") from error
-    result = call(lambda client: client.post("/api/v1/workflows/validate", {"text": text, "path": file}))
+    except (OSError, ValueError) as error:
+        unread = InvalidInput(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}")
+        if as_json:
+            show_item({**_NOTHING, "findings": [_finding(unread.code, unread.message)]}, as_json=True)
+        else:
+            show_error(unread)
+        return unread.exit_code
+    result = call(lambda client: _validated(client, text))
     if as_json:
         show_item(result, as_json=True)
     else:
@@ -55,3 +65,20 @@ def validate(file: str, as_json: bool) -> int:
         if result["valid"]:
             click.echo(f"{file}: workflow {result['name']} is valid")
     return ExitCode.OK if result["valid"] else ExitCode.FAILED
+
+
+async def _validated(client: Client, text: str) -> dict[str, Any]:
+    """What the server finds; a text that is no workflow at all, which it refuses, is a finding too."""
+    try:
+        found: dict[str, Any] = await client.post("/api/v1/workflows/validate", {"text": text})
+    except ApiProblem as problem:
+        if problem.status != HTTPStatus.BAD_REQUEST:
+            raise
+        place = {name: problem.details[name] for name in ("line", "column") if problem.details.get(name) is not None}
+        message = problem.message.removeprefix("".join(f"{number}:" for number in place.values())).strip()
+        return {**_NOTHING, "findings": [_finding(problem.code, message, problem.hint, **place)]}
+    return found
+
+
+def _finding(code: str, message: str, hint: str | None = None, **place: Any) -> dict[str, Any]:
+    return {"rule_id": code, "message": message, **place, **({"hint": hint} if hint else {})}
