@@ -5,7 +5,6 @@ import json
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -63,16 +62,15 @@ class Outcome:
 
 
 class Story:
-    """Plays the demonstration in `folder`, which is empty and private."""
+    """Plays the demonstration in `folder`, which is empty and private. Whoever plays it closes it."""
 
-    def __init__(self, *, folder: Path, screen: Screen, clock: Clock, timeout_s: float, keep: bool) -> None:
+    def __init__(self, *, folder: Path, screen: Screen, clock: Clock, timeout_s: float) -> None:
         self._folder = folder
         self._home = folder / "home"
         self._control = folder / "patient"
         self._screen = screen
         self._clock = clock
         self._timeout_s = timeout_s
-        self._keep = keep
         self._processes = Processes(folder)
         self._port = free_port()
         self._http = httpx.AsyncClient(trust_env=False, timeout=10.0)
@@ -80,24 +78,38 @@ class Story:
         self._approver = ""
 
     async def play(self) -> Outcome:
-        """Both scenes; every process is ended afterwards unless they are to be kept."""
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._http.aclose)
-            if not self._keep:
-                stack.push_async_callback(self._processes.stop_all)
-            await self._set_the_stage()
-            first = await self._scene_repair()
-            is_healthy = first["state"] == "closed" and await self._answers("/health")
-            second = await self._scene_guard()
-            is_guarded = second["state"] == "escalated" and not second["dispatches"]
-            audit = await self._get("/api/v1/audit")
-            self._screen.say(
-                f"audit log: {audit['records']} records, {'every link holds' if audit['ok'] else 'BROKEN: ' + '; '.join(audit['problems'])}"
-            )
-            pids = tuple(process.pid for process in self._processes.running.values())
-            return Outcome(
-                is_healthy=is_healthy, is_guarded=is_guarded, is_audit_ok=bool(audit["ok"]), url=self._url, home=self._home, pids=pids
-            )
+        """Both scenes.
+
+        Raises:
+            DemoFailed: it could not go on.
+        """
+        try:
+            return await self._scenes()
+        except httpx.HTTPError as error:
+            raise DemoFailed(f"the server does not answer any more: {type(error).__name__}") from error
+
+    async def close(self, *, stays: bool) -> None:
+        """Ends every process, unless they are to stay."""
+        await self._http.aclose()
+        if stays:
+            self._processes.let_go()
+        else:
+            await self._processes.stop_all()
+
+    async def _scenes(self) -> Outcome:
+        await self._set_the_stage()
+        first = await self._scene_repair()
+        is_healthy = first["state"] == "closed" and await self._answers("/health")
+        second = await self._scene_guard()
+        is_guarded = second["state"] == "escalated" and not second["dispatches"]
+        audit = await self._get("/api/v1/audit")
+        self._screen.say(
+            f"audit log: {audit['records']} records, {'every link holds' if audit['ok'] else 'BROKEN: ' + '; '.join(audit['problems'])}"
+        )
+        pids = tuple(process.pid for process in self._processes.running.values())
+        return Outcome(
+            is_healthy=is_healthy, is_guarded=is_guarded, is_audit_ok=bool(audit["ok"]), url=self._url, home=self._home, pids=pids
+        )
 
     async def _set_the_stage(self) -> None:
         self._screen.scene("The stage")
@@ -169,7 +181,7 @@ class Story:
                     self._screen.summary(view)
                     return dict(view)
             await self._clock.sleep(0.1)
-        raise DemoFailed(f"nothing more happened with {alert} for {self._timeout_s:g} seconds", hint=f"the logs are in {self._folder}")
+        raise DemoFailed(f"nothing more happened with {alert} for {self._timeout_s:g} seconds")
 
     async def _answer(self, incident_id: str, asked: Mapping[str, Any]) -> None:
         decision = "approve" if await self._screen.agrees(asked) else "reject"
@@ -214,7 +226,7 @@ class Story:
         while not await holds():
             self._processes.check(process)
             if self._clock.monotonic() > deadline:
-                raise DemoFailed(f"waited {self._timeout_s:g} seconds for {what}", hint=f"the logs are in {self._folder}")
+                raise DemoFailed(f"waited {self._timeout_s:g} seconds for {what}")
             await self._clock.sleep(0.05)
 
 
