@@ -100,8 +100,12 @@ class Story:
         await self._set_the_stage()
         first = await self._scene_repair()
         is_healthy = first["state"] == "closed" and await self._answers("/health")
-        second = await self._scene_guard()
-        is_guarded = second["state"] == "escalated" and not second["dispatches"]
+        is_guarded = False
+        if is_healthy:
+            second = await self._scene_guard()
+            is_guarded = second["state"] == "escalated" and not second["dispatches"]
+        else:
+            self._screen.say("the patient was not repaired, and a dead one cannot fill its cache: there is no second scene")
         audit = await self._get("/api/v1/audit")
         self._screen.say(
             f"audit log: {audit['records']} records, {'every link holds' if audit['ok'] else 'BROKEN: ' + '; '.join(audit['problems'])}"

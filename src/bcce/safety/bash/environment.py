@@ -188,13 +188,17 @@ class Environment:
 
     def line(self, words: Sequence[Word]) -> list[Fields]:
         """Every way in which the words of a command can turn out; over the limit what varies becomes a hole."""
-        ways: list[Fields] = [()]
+        ways: list[list[str]] = [[]]
         for word in words:
             options = self.expand(word)
             if len(ways) * len(options) > MAX_WAYS:
                 options = [(OUT,)]
-            ways = [(*way, *fields) for way in ways for fields in options]
-        return ways
+            if len(options) == 1:
+                for way in ways:
+                    way.extend(options[0])
+            else:
+                ways = [[*way, *fields] for way in ways for fields in options]
+        return [tuple(way) for way in ways]
 
     def expand(self, word: Word, *, splits: bool = True) -> list[Fields]:
         """The fields that a word becomes, one tuple for each way. Source: bash(1), EXPANSION."""

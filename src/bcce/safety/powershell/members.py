@@ -107,8 +107,11 @@ def kind_of(view: View, node: Node) -> str | None:
     if isinstance(node, Command):
         return _made_by(view, node)
     if isinstance(node, Variable):
-        made = {_makes(view, item) for item in view.assigned.get(plain(node.name), ())} - {"same"}
-        return made.pop() if len(made) == 1 else None
+        name = plain(node.name)
+        if name not in view.kinds:
+            made = {_makes(view, item) for item in view.assigned.get(name, ())} - {"same"}
+            view.kinds[name] = made.pop() if len(made) == 1 else None
+        return view.kinds[name]
     return None
 
 

@@ -85,6 +85,8 @@ class View:
     assigned: dict[str, list[Assign]] = field(default_factory=dict)
     is_too_much: bool = False
     by_command: dict[int, Call] = field(default_factory=dict)
+    #: What each variable holds, as `members.kind_of` found out.
+    kinds: dict[str, str | None] = field(default_factory=dict)
     _said: dict[int, str] = field(default_factory=dict)
     _starts: list[int] | None = None
 
