@@ -136,8 +136,6 @@ def _makes(view: View, item: Assign) -> str | None:
 
 def why_not_assigned(view: View, item: Assign) -> str | None:
     """Why an assignment may change more than the script's own variables; None when it does not."""
-    if item.operator == "given":
-        return None
     target = item.target
     while isinstance(target, Cast | Group) and not isinstance(target, Variable):
         if isinstance(target, Group):

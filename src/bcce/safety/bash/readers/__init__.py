@@ -239,8 +239,6 @@ def _by_tool(call: Call, name: str, tool: Tool) -> str | None:
     operands = _operands(call, tool)
     if name == "ps" and any(re.fullmatch(r"[A-Za-z]*e[A-Za-z]*", value) for value in operands):
         return "ps shows the environment of processes, where secrets are kept"
-    if name in ("jq", "gojq") and any(re.search(r"(?<![.\w\"'])env\b|\$ENV", value) for value in operands[:1]):
-        return "jq shows the environment"
     if name in _ASKERS and any(_TELLS.search(value) for value in operands):
         return "what a command printed is sent away in a name"
     if tool.most is not None and len(operands) > tool.most:

@@ -133,9 +133,8 @@ def _saved(view: View, call: Call) -> set[str]:
         elif re.fullmatch(r"-[a-zA-Z]*[oO]", value) and len(value) > 2 and index + 1 < len(args):
             found.add(args[index + 1])
         elif "://" in value or (call.name in ("scp",) and ":" in value):
-            last = value.partition("?")[0].rstrip("/").rpartition("/")[2]
-            if last:
-                found.add(last)
+            last = value.partition("?")[0].rpartition("/")[2]
+            found.add(last or "index.html")
     for command in [call.command, *(other for other in view.script.commands if call.command in other.inputs)]:
         for redirect in command.redirects:
             if redirect.operator.startswith(">"):
