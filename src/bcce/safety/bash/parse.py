@@ -1,8 +1,9 @@
 """Parsing with limits: a hostile text costs a bounded time and is never half understood."""
 
 import re
+from bisect import bisect_right
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import tree_sitter_bash
 from tree_sitter import Language, Node, Parser, Tree
@@ -118,6 +119,25 @@ def stand_ins(text: str) -> str:
 def original(text: str) -> str:
     """What `stand_ins` was given."""
     return text if "\x02" not in text else _STAND_IN.sub(lambda found: chr(int(found[1], 16)), text)
+
+
+class Columns:
+    """Columns of the script itself, for places in the text that was parsed in place of it."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = stand_ins(text).split("\n")
+        self._known: dict[int, tuple[list[int], list[int]]] = {}
+
+    def of(self, line: int | None, column: int | None) -> int | None:
+        """The column, from 1, that `column` of the parsed text is in the script; None for no place."""
+        if line is None or column is None:
+            return None
+        if line not in self._known:
+            found = list(_STAND_IN.finditer(self._lines[min(line, len(self._lines)) - 1]))
+            self._known[line] = ([item.end() for item in found], list(accumulate(len(item[0]) - 1 for item in found)))
+        ends, longer = self._known[line]
+        before = bisect_right(ends, column - 1)
+        return column - (longer[before - 1] if before else 0)
 
 
 def has_joined_words(text: str) -> bool:

@@ -11,7 +11,7 @@ from bcce.plugins import Services
 from bcce.safety.bash.effects import effects_of, writes
 from bcce.safety.bash.environment import Environment
 from bcce.safety.bash.opinion import disagreement
-from bcce.safety.bash.parse import original, stand_ins
+from bcce.safety.bash.parse import Columns
 from bcce.safety.bash.paths import is_device, is_endless, is_secret
 from bcce.safety.bash.printed import Printer
 from bcce.safety.bash.reader import read_script
@@ -85,9 +85,12 @@ class BashValidator:
                 findings = [finding(_COMMON.disagreement, message=found)]
         shown = in_order(findings, _COMMON.too_large)
         if not text.isascii():
-            lines = stand_ins(text).split("\n")
-            shown = [_with_columns(item, lines) for item in shown]
-            uses = [replace(use, column=_column(use.line, use.column, lines)) for use in uses]
+            columns = Columns(text)
+            shown = [
+                replace(item, column=columns.of(item.line, item.column), end_column=columns.of(item.end_line, item.end_column))
+                for item in shown
+            ]
+            uses = [replace(use, column=columns.of(use.line, use.column)) for use in uses]
         return Judgement(
             verdict=worst(item.verdict for item in shown),
             findings=tuple(shown),
@@ -251,16 +254,6 @@ def _at(rule: Rule, place: Command | Redirect | None, message: str | None) -> Fi
         return finding(rule, line=place.line, column=place.column, text=text, message=message)
     base = finding(rule, line=place.line, column=place.column, text=place.raw, message=message)
     return replace(base, end_line=place.end_line, end_column=place.end_column)
-
-
-def _with_columns(item: Finding, lines: list[str]) -> Finding:
-    """The finding with columns that count characters of the script, and not of the text that the parser read."""
-
-    return replace(item, column=_column(item.line, item.column, lines), end_column=_column(item.end_line, item.end_column, lines))
-
-
-def _column(line: int | None, at: int | None, lines: list[str]) -> int | None:
-    return None if line is None or at is None else len(original(lines[min(line, len(lines)) - 1][: at - 1])) + 1
 
 
 def _moved(finding: Finding, command: Command) -> Finding:
