@@ -142,6 +142,19 @@ def test_a_lease_that_heartbeats_cannot_keep_is_refused(shell: Shell) -> None:
     assert (done.returncode, "a lease has to last for 2 heartbeats" in done.stderr) == (ExitCode.FAILED, True)
 
 
+def test_a_database_whose_keys_are_lost_is_not_opened_with_new_ones(shell: Shell) -> None:
+    assert shell.run("incident", "list").returncode == ExitCode.OK
+    kept = shell.home / "kept"
+    (shell.home / "keys").rename(kept)
+    for _ in range(2):  # what was made for the first try is gone again
+        lost = shell.run("incident", "list")
+        assert (lost.returncode != ExitCode.OK, "[lost-keys]" in lost.stderr) == (True, True)
+
+    (shell.home / "keys").rmdir()
+    kept.rename(shell.home / "keys")
+    assert shell.run("audit", "verify").returncode == ExitCode.OK
+
+
 def test_a_lost_token_file_is_written_anew_and_the_old_token_can_be_revoked(shell: Shell) -> None:
     assert shell.run("incident", "list").returncode == ExitCode.OK
     (shell.home / "admin.token").unlink()

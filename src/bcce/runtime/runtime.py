@@ -45,7 +45,9 @@ from bcce.safety.service import SafetyService
 from bcce.safety.validator import ScriptValidator
 from bcce.security.actor import system_actor
 from bcce.security.audit import AuditLog, Checkpoints, take_checkpoint
+from bcce.security.audit.repository import heads as audit_heads
 from bcce.security.crypto import StateKeys, Verifier
+from bcce.security.errors import LostKeys
 from bcce.security.tokens import TokenService
 from bcce.storage.doors import Database, Hooks, open_database
 from bcce.workflows.dispatcher import Dispatcher
@@ -140,6 +142,7 @@ async def open_runtime(settings: Settings, *, home: Path, overrides: Overrides |
         url = database_url(settings, home)
         opened = await stack.enter_async_context(open_database(url, clock=clock, ids=ids, fence_table=workflow_tables.runs, hooks=hooks))
         await migrate(opened)
+        await _check_keys(opened, keys)
         db = replaced.database(opened) if replaced.database is not None else opened
         builder = _Builder(settings, home, db, clock, ids, keys, audit)
         runtime, engine, worker = builder.build(replaced)
@@ -155,6 +158,23 @@ async def open_runtime(settings: Settings, *, home: Path, overrides: Overrides |
             await runtime.pipeline.start()
             stack.push_async_callback(runtime.pipeline.stop)
         yield runtime
+
+
+async def _check_keys(db: Database, keys: StateKeys) -> None:
+    """A database that has records knows its keys: new ones would make every record look forged and every secret unreadable.
+
+    Raises:
+        LostKeys: there are records, and a key had to be made; the files that were made are gone again.
+    """
+    known = await db.read(audit_heads) if keys.created else {}
+    if known:
+        for path in keys.created:
+            path.unlink(missing_ok=True)
+        names = ", ".join(str(path) for path in keys.created)
+        raise LostKeys(
+            f"this database was written with keys that are not here: {names}",
+            hint="restore them from the backup of BCCE's home, or from the other server of this database",
+        )
 
 
 def _sequence(audit: AuditLog, conn: Connection) -> None:

@@ -107,22 +107,26 @@ class StateKeys:
     audit: bytes
     cipher: ColumnCipher
     signer: Ed25519Signer
+    created: tuple[Path, ...] = ()
 
     @classmethod
     def load_or_create(cls, directory: Path) -> "StateKeys":
-        """The keys in `directory`, made at the first start; does file I/O.
+        """The keys in `directory`, made at the first start; does file I/O. `created` are the files that were made now.
 
         Raises:
             UnsafeKeyFile: a key file can be read by others, or is damaged.
         """
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        audit, column, signing = (_load_or_create(directory / f"{name}.key") for name in ("audit", "column", "signing"))
-        return cls(audit=audit, cipher=ColumnCipher(column), signer=Ed25519Signer(signing))
+        paths = [directory / f"{name}.key" for name in ("audit", "column", "signing")]
+        (audit, _), (column, _), (signing, _) = found = [_load_or_create(path) for path in paths]
+        created = tuple(path for path, (_, is_new) in zip(paths, found, strict=True) if is_new)
+        return cls(audit=audit, cipher=ColumnCipher(column), signer=Ed25519Signer(signing), created=created)
 
 
-def _load_or_create(path: Path) -> bytes:
+def _load_or_create(path: Path) -> tuple[bytes, bool]:
+    """The key, and whether it was made now and by this process."""
     if path.exists():
-        return _load(path)
+        return _load(path), False
     key = os.urandom(_KEY_BYTES)
     # Written elsewhere and linked into place: neither a crash nor another process starting now leaves or sees half a key.
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -134,10 +138,10 @@ def _load_or_create(path: Path) -> bytes:
     try:
         path.hardlink_to(part)
     except FileExistsError:
-        return _load(path)
+        return _load(path), False
     finally:
         part.unlink()
-    return key
+    return key, True
 
 
 def _load(path: Path) -> bytes:

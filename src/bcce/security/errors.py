@@ -9,6 +9,12 @@ class UnsafeKeyFile(BcceError):
     code = "unsafe-key-file"
 
 
+class LostKeys(BcceError):
+    """The database was written with keys that are not here."""
+
+    code = "lost-keys"
+
+
 class BrokenCiphertext(BcceError):
     """An encrypted value was changed, or its key is not here."""
 
