@@ -103,6 +103,16 @@ def test_what_cannot_be_used_is_one_line(folder: Path, words: tuple[str, ...], w
     assert b"Traceback" not in done.stderr
 
 
+def test_what_is_wrong_with_a_policy_is_told_with_its_line_in_text_and_json(folder: Path) -> None:
+    (folder / "policy.yaml").write_text("rules:\n  - {id: a, decision: never, commands: [x]}\nlimit: {}\n")
+
+    told, as_json = bcce(folder, "validate"), bcce(folder, "validate", "--json")
+
+    assert (told.returncode, as_json.returncode) == (ExitCode.FAILED, ExitCode.FAILED)
+    assert "policy.yaml:2:" in told.stderr.decode()
+    assert [item["line"] for item in json.loads(as_json.stdout)["problems"]] == [2, 3]
+
+
 def test_without_a_policy_the_built_in_one_is_told(tmp_path: Path) -> None:
     assert b"the built-in policy: 'default' is valid" in bcce(tmp_path, "validate").stdout
     assert json.loads(bcce(tmp_path, "validate", "--json").stdout)["layers"] == ["base"]

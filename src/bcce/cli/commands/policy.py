@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bcce.cli.output import json_option, show_item
+from bcce.cli.output import json_option, show_error, show_item
 from bcce.cli.scripts import STDIN, judge, read_script, shell_of, validators
+from bcce.config.errors import InvalidConfig
 from bcce.kit.errors import ExitCode, InvalidInput
 
 if TYPE_CHECKING:
@@ -29,8 +30,15 @@ def group() -> None:
 @click.argument("file", required=False)
 @json_option
 def validate(file: str | None, as_json: bool) -> int:
-    """Check a policy file; without FILE the one that is configured. Everything that is wrong is shown with its line."""
-    policy, name = _load(file)
+    """Check a policy file; without FILE the one that is configured. Exit 1: something is wrong with it; 64: it cannot be read."""
+    try:
+        policy, name = _load(file)
+    except InvalidConfig as error:
+        if as_json:
+            show_item({"file": error.path, "valid": False, "problems": [item.to_dict() for item in error.problems]}, as_json=True)
+        else:
+            show_error(error)
+        return ExitCode.USAGE if error.is_unread else ExitCode.FAILED
     facts = {"file": name, "valid": True, "name": policy.name, "layers": ["base", *policy.layers], "tests": len(policy.tests)}
     if as_json:
         show_item(facts, as_json=True)
