@@ -1,5 +1,6 @@
 """The audit log on every database: whatever is changed behind its back is found."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +86,20 @@ async def test_secrets_are_masked_before_they_are_written(books: Books) -> None:
     await books.write(1)
 
     assert "hunter2" not in repr(await books.db.read(lambda conn: conn.execute(select(audit)).all()))
+
+
+async def test_what_is_written_during_a_check_is_no_problem(books: Books) -> None:
+    async def write() -> None:
+        for _ in range(30):
+            await books.write(2)
+
+    writing = asyncio.create_task(write())
+    found: set[str] = set()
+    while not writing.done():
+        found.update((await books.report()).problems)
+    await writing
+
+    assert (found, (await books.report()).ok) == (set(), True)
 
 
 async def test_each_tenant_has_its_own_chain(books: Books) -> None:

@@ -1,12 +1,16 @@
 """Checking the whole audit log: every record, every link, every signed checkpoint; and saying what cannot be seen."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import Connection
+
+from bcce.kit.ids import TenantId
 from bcce.security.actor import Actor
 from bcce.security.audit import repository
 from bcce.security.audit.checkpoints import Checkpoint, Checkpoints
-from bcce.security.audit.log import GENESIS, AuditLog, link
+from bcce.security.audit.log import GENESIS, AuditLog, AuditRecord, link
 from bcce.security.authz import Permission, require
 from bcce.storage.doors import Database
 
@@ -33,8 +37,9 @@ async def verify_audit(actor: Actor, db: Database, log: AuditLog, checkpoints: C
     mine = {item.seq: item for item in signed if item.tenant_id == actor.tenant_id}
     last, chain, records = 0, GENESIS, 0
     while True:
-        after = last
-        page = await db.read(lambda conn, after=after: repository.page(conn, actor.tenant_id, after, _PAGE))  # type: ignore[misc]  # mypy cannot infer a lambda's default
+        # The head comes first, so that what is written meanwhile is behind it and never in front.
+        head, page = await db.read(_reader(actor.tenant_id, last))
+        seen = {last: chain}
         for record in page:
             records += 1
             assert record.seq is not None  # noqa: S101 - the query asks for numbered ones
@@ -48,11 +53,13 @@ async def verify_audit(actor: Actor, db: Database, log: AuditLog, checkpoints: C
                 chain = record.chain or chain
             _compare(mine.pop(record.seq, None), chain, problems)
             last = record.seq
+            seen[last] = chain
         if len(page) < _PAGE or len(problems) >= _MAX_PROBLEMS:
             break
-    head = await db.read(lambda conn: repository.head(conn, actor.tenant_id))
-    if head is not None and head != (last, chain):
-        problems.append(f"the log ends at record {last}, but its head says {head[0]}")
+    if head is None and last:
+        head = await db.read(lambda conn: repository.head(conn, actor.tenant_id))  # the very first record may have come in between
+    if (last or head is not None) and (head is None or seen.get(head[0]) != head[1]):
+        problems.append(f"the log ends at record {last}, but its head says {head[0] if head else 'nothing'}")
     problems.extend(
         f"record {seq} is missing: a signed checkpoint of {item.at:%Y-%m-%d %H:%M:%S} UTC knows it" for seq, item in sorted(mine.items())
     )
@@ -69,6 +76,10 @@ async def verify_audit(actor: Actor, db: Database, log: AuditLog, checkpoints: C
             "anything that was never recorded",
         ),
     )
+
+
+def _reader(tenant_id: TenantId, after: int) -> Callable[[Connection], tuple[tuple[int, str] | None, list[AuditRecord]]]:
+    return lambda conn: (repository.head(conn, tenant_id), repository.page(conn, tenant_id, after, _PAGE))
 
 
 def _compare(checkpoint: Checkpoint | None, chain: str, problems: list[str]) -> None:
