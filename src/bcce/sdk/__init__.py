@@ -59,7 +59,7 @@ from bcce.kit.text import clean
 from bcce.plugins import Buildable, MissingService, Services
 from bcce.remediation.planner import Planner, PlanRequest, Proposal
 from bcce.resilience import Backoff, Deadline, RetryPolicy, retrying
-from bcce.safety.model import Judgement
+from bcce.safety.model import CommandUse, Judgement
 from bcce.safety.validator import ScriptValidator
 from bcce.security.actor import Actor
 from bcce.security.authz import Permission
@@ -81,6 +81,7 @@ __all__ = [
     "Clearance",
     "ClearanceRefused",
     "Clock",
+    "CommandUse",
     "Commit",
     "Conflict",
     "Deadline",

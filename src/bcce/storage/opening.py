@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import URL, Table, make_url
@@ -20,7 +21,6 @@ _DRIVERS: Final = {
     "mariadb": "mariadb+asyncmy",
 }
 _SQLITE: Final = ("sqlite", "sqlite+pysqlite")
-_SQLITE_SLASHES: Final = 3
 _KNOWN: Final = frozenset({*_DRIVERS.values(), "mysql+aiomysql", "mariadb+aiomysql"})
 
 
@@ -38,8 +38,8 @@ def parse_url(url: str) -> URL:
     except (ArgumentError, ValueError):
         raise refusal from None
     if scheme in _SQLITE:
-        if url.count("/") < _SQLITE_SLASHES:
-            raise UnknownDatabase("that is no SQLite URL", hint="write sqlite:////absolute/path or sqlite:///relative/path")
+        if not Path(parsed.database or "").is_absolute():
+            raise UnknownDatabase("a SQLite database needs an absolute path", hint="write it as sqlite:////var/lib/bcce/bcce.sqlite")
         return parsed
     driver = _DRIVERS.get(scheme, scheme)
     if driver not in _KNOWN:

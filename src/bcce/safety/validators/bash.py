@@ -200,10 +200,13 @@ def _about_calls(seen: View) -> Iterator[Finding]:
             yield _at(_COMMON.secret, redirect, None)
         elif redirect.operator in ("<", "<>") and any(is_device(target) for target in seen.targets(redirect)):
             yield _at(_COMMON.unknown, redirect, "it reads a disk or memory directly")
-    for call in seen.calls:
-        if call.name not in STREAMING and any(
-            redirect.operator == "<" and any(is_endless(target) for target in seen.targets(redirect)) for redirect in call.command.redirects
-        ):
+    endless = {
+        id(redirect)
+        for redirect in seen.redirects()
+        if redirect.operator == "<" and any(is_endless(item) for item in seen.targets(redirect))
+    }
+    for call in seen.calls if endless else ():
+        if call.name not in STREAMING and any(id(redirect) in endless for redirect in call.command.redirects):
             yield _at(_COMMON.unknown, call.command, "it reads without end")
 
 

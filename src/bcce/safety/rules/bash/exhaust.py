@@ -55,7 +55,7 @@ def find(view: View) -> Iterable[Place]:
         yield Place(first)
     for call in view.calls:
         values = call.values
-        into_file = any(writes(view, redirect) for redirect in call.command.redirects)
+        into_file = call.name in ("yes", "cat", "pv") and any(writes(view, redirect) for redirect in call.command.redirects)
         if (call.name == "yes" and into_file) or (
             call.name in ("cat", "pv", "cp") and any(_ENDLESS.match(value) for value in values) and (into_file or call.name == "cp")
         ):
