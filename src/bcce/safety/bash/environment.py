@@ -18,7 +18,7 @@ Fields = tuple[str, ...]
 MAX_WAYS = 24
 _MAX_DEPTH = 12
 _ASSIGNERS = frozenset({"eval", "read", "mapfile", "readarray", "printf", "getopts", "let"})
-_SET_IN_TEXT = re.compile(r"([A-Za-z_]\w*)\+?=")
+_SET_IN_TEXT = re.compile(r"(?<!\w)([A-Za-z_]\w*)\+?=")
 _NUMBERS = frozenset(
     {"RANDOM", "UID", "EUID", "PPID", "SECONDS", "LINENO", "BASHPID", "EPOCHSECONDS", "COLUMNS", "LINES", "OPTIND", "SHLVL"}
 )

@@ -4,6 +4,7 @@ import re
 
 from tree_sitter import Node
 
+from bcce.safety.bash.hidden import hides_in_default, hides_in_quoted_index
 from bcce.safety.bash.parse import TooHard, has_joined_words, parse
 from bcce.safety.bash.script import Assigned, Command, Problem, Redirect, Script
 from bcce.safety.bash.words import Part, Word, read_parts, source
@@ -29,19 +30,15 @@ _VALUES = frozenset(
 )
 _LOOPS = ("while_statement", "c_style_for_statement")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-#: A quoted array index with a substitution, which only runs when the index is evaluated.
 _OPTION = re.compile(r"\b[a-z]\w*\s+-[a-z]")
 #: Commands within arithmetic, which are read on their own.
 _SUBSTITUTED = re.compile(r"\$\([^()]*\)")
-_HIDDEN_INDEX = re.compile(r"'[^']*\[[^']*(\$\(|`)")
 #: Rules follow what flows through a pipeline, for each of its commands.
 _MAX_STAGES = 60
-#: Single quotes in a default inside double quotes are ordinary characters: what they seem to quote runs. Source: bash(1), QUOTING.
-_HIDDEN_DEFAULT = re.compile(r"\$\{[^}]*'[^'}]*(\$\(|`)")
 _WHOLLY_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|\\\w+")
-_COUNTED = re.compile(r"([A-Za-z_]\w*)\s*(?:[-+*/%&|^]|<<|>>)?=(?!=)|([A-Za-z_]\w*)(?:\+\+|--)|(?:\+\+|--)([A-Za-z_]\w*)")
-
-
+_COUNTED = re.compile(
+    r"(?<!\w)([A-Za-z_]\w*)\s{0,20}(?:[-+*/%&|^]|<<|>>)?=(?!=)|(?<!\w)([A-Za-z_]\w*)(?:\+\+|--)|(?:\+\+|--)([A-Za-z_]\w*)"
+)
 #: Where bash evaluates what a variable holds, and so runs a command in the index of an array that stands there. Looked for in the text,
 #: because the grammar has no node for each of them. Source: bash(1), ARITHMETIC EVALUATION, Arrays, Substring Expansion.
 _ARITHMETIC = re.compile(
@@ -262,7 +259,7 @@ class _Reader:
         if node.has_error:
             self._problem("the parser does not understand this", node)
         text = source(node)
-        if '"' in text and _HIDDEN_DEFAULT.search(text):
+        if '"' in text and hides_in_default(text):
             self._problem("a command in quotes that are no quotes inside others", node)
         return Word(read_parts(node, lambda inner: self._substitution(inner, depth)), source(node), self._function)
 
@@ -299,7 +296,7 @@ class _Reader:
         )
         if is_evaluated or "-v " in text:
             self._script.computed.update(_NAME.findall(text))
-        if _HIDDEN_INDEX.search(text):
+        if hides_in_quoted_index(text):
             self._problem("a command is hidden in the index of an array", node)
         if text.startswith("((") and _OPTION.search(_SUBSTITUTED.sub("", text)):
             self._problem("arithmetic that reads like a command", node)

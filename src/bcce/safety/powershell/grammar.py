@@ -27,7 +27,7 @@ _CLAUSE = {
     "do": re.compile(r"(while|until)(?![\w-])", re.IGNORECASE),
 }
 _IN = re.compile(r"in(?!\w)", re.IGNORECASE)
-_CONTINUED = re.compile(r"\s*\n\s*\|(?!\|)")
+_CONTINUED = re.compile(r"(?:[^\S\n]*\n)+[^\S\n]*\|(?!\|)")
 _LABEL_NAME = re.compile(r"[A-Za-z_]\w*(?=\s*[;}\n]|\s*$)")
 
 

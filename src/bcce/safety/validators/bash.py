@@ -10,6 +10,7 @@ from bcce.kit.text import has_hidden
 from bcce.plugins import Services
 from bcce.safety.bash.effects import effects_of, writes
 from bcce.safety.bash.environment import Environment
+from bcce.safety.bash.hidden import hides_in_index
 from bcce.safety.bash.opinion import disagreement
 from bcce.safety.bash.parse import Columns
 from bcce.safety.bash.paths import is_device, is_endless, is_secret
@@ -28,7 +29,7 @@ from bcce.safety.rules.bash import BashRule, all_rules
 MAX_EMBEDDED = 5
 _REDEFINERS = frozenset({"alias", "hash", "enable"})
 #: Source: bash(1), Parameter Expansion: the operator P runs what it finds.
-_PROMPT = re.compile(r"\$\{[^}]*@P\}")
+_PROMPT = re.compile(r"@P\}")
 #: Wrappers that only bound, time or repeat what they run.
 _PLAIN_WRAPPERS = frozenset({"timeout", "env", "sudo", "time", "command", "nohup", "bash", "sh", "stdbuf"})
 _ODD = (
@@ -39,7 +40,6 @@ _ODD = (
 )
 _ENDLESS = re.compile(r"\b(?:while\s{1,9}(?:true|:|\(\(\s{0,9}1\s{0,9}\)\)|\[\s1\s\])|until\s{1,9}false)\s{0,9}[;\n]\s{0,9}do\b")
 _ENDS = re.compile(r"\b(?:break|sleep|read|exit|return|wait|inotifywait)\b")
-_HIDES_A_COMMAND = re.compile(r"\[[^\]]*(\$\(|`)")
 #: A value to be put into the text before it runs. Format strings of Go (`{{.Names}}`, `{{json .}}`) are read by the command itself.
 _TEMPLATE = re.compile(
     r"\{\{-?\s{0,9}(?!(json|range|end|if|else|with|printf|println|index|len|eq|ne|and|or|not|upper|lower|join|split|slice|title|define|"
@@ -235,7 +235,7 @@ def _about_variables(seen: View) -> Iterator[Finding]:
         is_given = any(place.kind not in ("set", "append") for place in script.assigned[name])
         if any(is_harmful_name(name, None if is_given else value) for value in values):
             yield _at(_COMMON.redefined, first, f"{name} changes what other commands do")
-        if any(_HIDES_A_COMMAND.search(value) for value in values):
+        if any(map(hides_in_index, values)):
             yield _at(_COMMON.not_understood, first, f"the value of {name} would run a command in arithmetic")
     for name, body in script.functions.items():
         itself = [command for command in body if command.argv and command.argv[0].raw == name]
