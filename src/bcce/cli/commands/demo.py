@@ -65,7 +65,8 @@ async def _play(stop: Stop, screen: "ConsoleScreen", *, keep: bool, timeout_s: f
 def _tell(screen: "ConsoleScreen", outcome: Outcome, *, keep: bool) -> None:
     screen.scene("The end")
     screen.say(f"the patient {'answers again' if outcome.is_healthy else 'does NOT answer'}")
-    screen.say(f"the tampered script {'was blocked; nothing ran' if outcome.is_guarded else 'was NOT stopped'}")
+    if outcome.is_healthy:  # else there was no second scene
+        screen.say(f"the tampered script {'was blocked; nothing ran' if outcome.is_guarded else 'was NOT stopped'}")
     if keep and outcome.is_success:
         prefix = f"BCCE_HOME={outcome.home}"
         screen.say(f"the server stays up on {outcome.url}; look further with:")
