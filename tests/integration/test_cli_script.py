@@ -89,7 +89,21 @@ def test_sarif_names_each_rule_once_and_each_place(tmp_path: Path) -> None:
     assert all(region["endColumn"] > region["startColumn"] for region in regions if "endColumn" in region)
 
 
-@pytest.mark.parametrize("words", [(), ("nowhere.sh",), ("--shell", "zsh", "-"), (".",), ("--format", "xml", "-")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("nowhere.sh",),
+        ("--shell", "zsh", "-"),
+        (".",),
+        ("",),
+        ("--format", "xml", "-"),
+        ("-", "-"),
+        ("-p", "$x", "-"),
+        ("--jsonl", "--format", "json"),
+        ("--jsonl", "--explain"),
+    ],
+)
 def test_what_cannot_be_judged_is_one_line_and_64(tmp_path: Path, words: tuple[str, ...]) -> None:
     done = bcce(tmp_path, *words, given=b"ls")
 
@@ -134,6 +148,23 @@ def test_a_line_that_cannot_be_used_says_so_and_the_others_still_count(tmp_path:
     assert codes == ["invalid-input", "invalid-input", "invalid-input", "unknown-shell", "invalid-input"]
     assert answers[1]["id"] == 1
     assert "line 1" in answers[0]["error"]["message"]
+
+
+def test_a_batch_knows_the_shell_and_the_parameters_of_the_command_line(tmp_path: Path) -> None:
+    given = b'{"id":1,"script":"Get-Process"}\n{"id":2,"shell":"bash","script":"cat $f"}\n{"id":NaN,"script":"Get-Date"}\n'
+
+    done = bcce(tmp_path, "--jsonl", "--shell", "powershell", "-p", "f", given=given)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer.get("verdict") for answer in answers] == ["allow", "approve", None]
+    assert "NaN is no number of JSON" in answers[2]["error"]["message"]
+
+
+def test_a_file_with_the_name_of_standard_input_does_not_hide_it(tmp_path: Path) -> None:
+    (tmp_path / "stdin").write_text("uptime\n")
+
+    done = bcce(tmp_path, "-", "stdin", given=b"rm -rf /")
+    assert done.returncode == ExitCode.BLOCKED
+    assert "./stdin: allow" in done.stdout.decode()
 
 
 def test_a_batch_may_come_from_a_file(tmp_path: Path) -> None:

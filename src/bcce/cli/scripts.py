@@ -1,18 +1,17 @@
 """Judging scripts in this process, for commands that need no server."""
 
-import sys
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bcce.cli.files import read_bytes
 from bcce.kit.errors import InvalidInput
 
 if TYPE_CHECKING:
     from bcce.safety.model import Judgement
     from bcce.safety.validator import ScriptValidator
 
-#: The name that means standard input.
-STDIN = "-"
 _SHELLS = {".ps1": "powershell", ".psm1": "powershell", ".psd1": "powershell"}
 
 
@@ -44,10 +43,17 @@ def judge(validators: "Mapping[str, ScriptValidator]", shell: str, text: str, pa
     return validator.judge(text, parameters=parameters)
 
 
+def check_parameters(names: tuple[str, ...]) -> None:
+    """What is no name of a variable would hide that nothing is guarded.
+
+    Raises:
+        InvalidInput: a name cannot be one of a variable.
+    """
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z_]\w*", name):
+            raise InvalidInput(f"{name[:40]!r} is no name of a variable", hint="name it without $")
+
+
 def read_script(file: str) -> str:
     """The text of a script; a byte that is no UTF-8 stays visible as one that cannot be read."""
-    try:
-        data = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"{file} cannot be read: {error.strerror}", hint="name a file, or - for standard input") from error
-    return data.decode("utf-8-sig", "replace")
+    return read_bytes(file).decode("utf-8-sig", "replace")

@@ -1,8 +1,9 @@
 """One vocabulary for every engine that judges: rules, findings, verdicts, effects."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from typing import Any
 
 
 class Severity(StrEnum):
@@ -89,6 +90,13 @@ class Finding:
     why: str | None = None
     hint: str | None = None
     tags: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> "Finding":
+        """The finding that `to_dict` gave; a key that it does not know is left out."""
+        known = {item.name: given[item.name] for item in fields(cls) if item.name in given}
+        known.update(severity=Severity(given["severity"]), verdict=Verdict(given["verdict"]), tags=tuple(given.get("tags", ())))
+        return cls(**known)
 
     def to_dict(self) -> dict[str, object]:
         """The finding as JSON values, without the fields that are None."""

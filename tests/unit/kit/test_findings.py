@@ -61,6 +61,12 @@ def test_a_finding_shows_what_is_known_as_plain_json_values() -> None:
     assert {str, int} == {type(value) for value in shown.values()}
 
 
+def test_a_finding_can_be_read_back() -> None:
+    finding = Finding(rule_id="x.y", severity=Severity.LOW, verdict=Verdict.APPROVE, message="m", line=2, hint="h", tags=("T1",))
+
+    assert Finding.from_dict({**finding.to_dict(), "newer": 1}) == finding
+
+
 def test_nothing_known_is_shown_as_nothing_known() -> None:
     assert Effects().to_dict() == {"privileged": False, "reversible": None}
 

@@ -2,10 +2,12 @@
 
 import pytest
 
+from bcce.safety.bash.parse import parse
+from bcce.safety.bash.reader import _Reader
 from bcce.safety.bash.readers import why_not_reader
 from bcce.safety.bash.readers.special import env
 from bcce.safety.bash.readers.text import find
-from bcce.safety.bash.script import Command
+from bcce.safety.bash.script import Command, Script
 from bcce.safety.bash.view import Call
 
 COMMAND = Command((), (), (), 1, 1, 1, 1, "")
@@ -28,3 +30,11 @@ def test_what_is_not_certain_asks(call: Call, said: str) -> None:
 def test_what_env_runs_is_judged_instead_of_it() -> None:
     assert env(Call("env", ("reboot",), (), COMMAND, is_wrapper=True)) is None
     assert env(Call("env", ("reboot",), (), COMMAND)) is not None
+
+
+def test_a_loop_without_its_parts_is_not_understood() -> None:
+    """The grammar always gives a loop its variable and its body; if it ever does not, a person decides."""
+    script = Script("ls")
+
+    assert _Reader(script)._for(parse("ls").root_node, 0) == []
+    assert [problem.what for problem in script.problems] == ["the parser does not understand this"]

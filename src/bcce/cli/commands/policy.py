@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bcce.cli.files import STDIN
 from bcce.cli.output import json_option, show_error, show_item
-from bcce.cli.scripts import STDIN, judge, read_script, shell_of, validators
+from bcce.cli.scripts import check_parameters, judge, read_script, shell_of, validators
 from bcce.config.errors import InvalidConfig
 from bcce.kit.errors import ExitCode, InvalidInput
 
@@ -99,6 +100,7 @@ def explain(
     from bcce.kit.findings import Severity  # noqa: PLC0415 - as above
     from bcce.safety.policy.evaluate import PolicyContext, decide  # noqa: PLC0415 - as above
 
+    check_parameters(parameters)
     loaded = load_settings()
     policy, name = _load(file)
     context = PolicyContext(

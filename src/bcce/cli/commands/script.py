@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from bcce.cli.commands.policy import group as policy
-from bcce.cli.scripts import STDIN, judge, read_script, shell_of, validators
+from bcce.cli.files import STDIN
+from bcce.cli.scripts import check_parameters, judge, read_script, shell_of, validators
 from bcce.kit.errors import ExitCode, InvalidInput
 
 if TYPE_CHECKING:
@@ -61,15 +62,23 @@ def check(
     """Say what scripts can do. Exit 0: allowed; 3: a person has to agree; 4: blocked; 64: a file cannot be read.
 
     With --jsonl the verdicts stand in the lines, in the order of the input, and the exit code is 0 unless a line cannot be used.
+    A line without a shell is one for --shell.
     """
+    check_parameters(parameters)
     known = validators()
     if jsonl:
-        return _batch(known, files)
+        if form != "text" or explain or fail_on != "approve":
+            raise click.UsageError("--jsonl has a form of its own, without --format, --explain and --fail-on")
+        return _batch(known, files, shell or "bash", parameters)
     if not files:
         raise click.UsageError("name a file, or - for standard input")
+    if files.count(STDIN) > 1:
+        raise click.UsageError("standard input can be read only once")
     found: dict[str, Judgement] = {}
     for file in files:
-        found["stdin" if file == STDIN else file] = judge(known, shell or shell_of(file), read_script(file), parameters)
+        found["stdin" if file == STDIN else f"./{file}" if file == "stdin" else file] = judge(
+            known, shell or shell_of(file), read_script(file), parameters
+        )
     _show(found, form, explain=explain)
     worst = max((judgement.verdict for judgement in found.values()), key=lambda verdict: verdict.rank)
     return ExitCode.OK if fail_on == "block" and worst != "block" else _EXITS[worst]
@@ -79,9 +88,10 @@ def _show(found: "Mapping[str, Judgement]", form: str, *, explain: bool) -> None
     if form == "sarif":
         from importlib.metadata import version  # noqa: PLC0415 - only for SARIF
 
-        from bcce.safety.sarif import sarif_log  # noqa: PLC0415 - as above
+        from bcce.kit.sarif import sarif_log  # noqa: PLC0415 - as above
 
-        click.echo(json.dumps(sarif_log(found, version=version("bcce")), indent=2, ensure_ascii=False))
+        every = ((path, finding) for path, judgement in found.items() for finding in judgement.findings)
+        click.echo(json.dumps(sarif_log(every, version=version("bcce"), tags=("security",)), indent=2, ensure_ascii=False))
     elif form == "json":
         items = [{"path": path, **judgement.to_dict()} for path, judgement in found.items()]
         click.echo(json.dumps(items[0] if len(items) == 1 else {"items": items}, indent=2, ensure_ascii=False))
@@ -116,14 +126,14 @@ def _tell(path: str, judgement: "Judgement", *, explain: bool) -> None:
         click.echo(f"  {undone}; judged by {judgement.validator_version}")
 
 
-def _batch(validators: "Mapping[str, ScriptValidator]", files: tuple[str, ...]) -> int:
+def _batch(validators: "Mapping[str, ScriptValidator]", files: tuple[str, ...], shell: str, parameters: tuple[str, ...]) -> int:
     for validator in validators.values():
         validator.judge("")  # so that the first line does not pay for the tables
     bad = 0
     waiting: deque[Future[dict[str, Any]]] = deque()
     with ThreadPoolExecutor(_WORKERS) as pool:
         for number, line in enumerate(_lines(files), 1):
-            waiting.append(pool.submit(_one, validators, number, line))
+            waiting.append(pool.submit(_one, validators, number, line, shell, parameters))
             if len(waiting) > _AHEAD:
                 bad += _print(waiting.popleft().result())
         while waiting:
@@ -143,18 +153,22 @@ def _lines(files: tuple[str, ...]) -> Iterator[bytes]:
             raise InvalidInput(f"{file} cannot be read: {error.strerror}") from error
 
 
-def _one(validators: "Mapping[str, ScriptValidator]", number: int, line: bytes) -> dict[str, Any]:
+def _no_number(text: str) -> object:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _one(validators: "Mapping[str, ScriptValidator]", number: int, line: bytes, shell: str, parameters: tuple[str, ...]) -> dict[str, Any]:
     """The answer to one line; one that cannot be used says what is wrong with it."""
     identity: object = None
     try:
         if len(line) > _MAX_LINE:
             raise InvalidInput(f"the line is longer than {_MAX_LINE} bytes")
-        given = json.loads(line)
+        given = json.loads(line, parse_constant=_no_number)
         identity = given.get("id") if isinstance(given, dict) else None
-        if not isinstance(given, dict) or not isinstance(given.get("script"), str) or not isinstance(given.get("shell", "bash"), str):
+        if not isinstance(given, dict) or not isinstance(given.get("script"), str) or not isinstance(given.get("shell", shell), str):
             raise InvalidInput('give an object with "script" and "shell" as text')
         began = time.perf_counter()
-        judgement = judge(validators, given.get("shell", "bash"), given["script"], ())
+        judgement = judge(validators, given.get("shell", shell), given["script"], parameters)
         taken = (time.perf_counter() - began) * 1000
     except (ValueError, RecursionError) as error:
         return {"id": identity, "line": number, "error": {"code": "invalid-input", "message": f"line {number} is not JSON: {error}"}}

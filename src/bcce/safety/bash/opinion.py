@@ -1,4 +1,7 @@
-"""The second opinion: shfmt (mvdan/sh) must find the same commands before a script is allowed."""
+"""The second opinion: before a script is allowed, another parser must find the same commands at the same places.
+
+That is shfmt (mvdan/sh), from the first line on that is more than plain words.
+"""
 
 import json
 import shutil
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bcce.safety.bash.parse import coded, parse
+from bcce.safety.bash.plain import plain_commands
 from bcce.safety.bash.words import source
 
 _TIMEOUT_S = 2.0
@@ -25,10 +29,28 @@ def program() -> str | None:
 
 def disagreement(text: str) -> str | None:
     """What the two parsers do not agree on; None when both find the same commands at the same places."""
+    given = coded(text)
+    theirs, end = plain_commands(given)
+    if end < len(given):
+        # Empty lines in place of what is known, so that what it says is about the right line.
+        lines = given.count("\n", 0, end)
+        rest = by_process("\n" * lines + given[end:])
+        if isinstance(rest, str):
+            return rest
+        theirs |= {end - lines + at for at in rest}
+    ours = _ours(text)
+    if ours == theirs:
+        return None
+    at = min(ours ^ theirs)
+    line = given[:at].count("\n") + 1
+    return f"the parsers do not agree on the command in line {line}"
+
+
+def by_process(given: str) -> set[int] | str:
+    """The byte offsets at which shfmt sees command words, or why it sees none."""
     path = program()
     if path is None:
         return "the second parser, shfmt, is not installed"
-    given = coded(text)
     if len(given) > _MOST_BYTES:
         return f"the script is longer than {_MOST_BYTES} bytes, which is too long to be read twice"
     try:
@@ -45,15 +67,9 @@ def disagreement(text: str) -> str | None:
     if done.returncode != 0:
         return f"the second parser does not understand it: {done.stderr.decode('utf-8', 'replace').strip()[:120]}"
     try:
-        theirs = _theirs(json.loads(done.stdout))
+        return _theirs(json.loads(done.stdout))
     except (ValueError, RecursionError):
         return "the second parser gave no answer"
-    ours = _ours(text)
-    if ours == theirs:
-        return None
-    at = min(ours ^ theirs)
-    line = given[:at].count("\n") + 1
-    return f"the parsers do not agree on the command in line {line}"
 
 
 def _theirs(tree: Any) -> set[int]:

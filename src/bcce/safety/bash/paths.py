@@ -12,6 +12,8 @@ def _patterns(kind: str) -> re.Pattern[str]:
     return re.compile("|".join(line.partition(" ")[2] for line in _LINES if line.startswith(f"{kind} ")))
 
 
+#: A path, as far as it is plain, wherever it stands.
+_PATHS = re.compile(r"[\w.~-]{0,99}/[\w.~/-]{1,500}")
 #: Longer than any path can be. Source: limits.h(0p), PATH_MAX of Linux.
 _PATH_MAX = 4096
 _LINES = tuple(table_lines("places.txt"))
@@ -78,6 +80,11 @@ def covers_secret(folder: str) -> bool:
     path = normal(folder)
     base = "/" if path == "/" else f"{path}/"
     return is_secret(folder) or (path.startswith("/") and any(example.startswith(base) for example in _EXAMPLES))
+
+
+def names_secret(text: str) -> bool:
+    """Somewhere in the text stands a path to a place where secrets are kept."""
+    return any(is_secret(path) for path in set(_PATHS.findall(text.lower())))
 
 
 def is_device(path: str) -> bool:

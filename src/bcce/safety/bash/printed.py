@@ -41,6 +41,8 @@ _LISTERS = frozenset(
         "sort",
     }
 )
+#: They print what they are given.
+_PASSING = frozenset({"echo", "printf", "basename"})
 _DIRECTIVE = re.compile(r"%[-0-9.]*[sbqd]|%%|%[^sbqd%]")
 
 
@@ -57,7 +59,7 @@ class Printer:
         """The values that a substitution may have; a hole if they cannot be told."""
         found = self._known.get(number)
         if found is None:
-            self._known[number] = (OUT,)
+            self._known[number] = (ANY,)  # what is made of itself is not followed
             commands = self._script.substitutions[number]
             found = self._known[number] = self._of(commands)
         return found
@@ -77,15 +79,32 @@ class Printer:
         return (self.kind(commands),)
 
     def kind(self, commands: Sequence[Command]) -> str:
-        """ANY if what they print may name a secret place, else OUT."""
-        for command in commands:
-            for fields in self._fields(command):
-                if fields and base_name(fields[0]) in (*_LISTERS, None):
-                    paths = [value for value in fields[1:] if value[:1] in "/~" or ANY in value]
-                    narrowed = any(value in ("-name", "-iname", "-path", "-regex") for value in fields)
-                    if any(covers_secret(path) and not (narrowed and not self._names_secret(fields)) for path in paths):
-                        return ANY
+        """ANY if what they print may name a secret place or be outside text, else OUT."""
+        seen: set[int] = set()
+        queue = list(commands)
+        while queue:
+            command = queue.pop()
+            if id(command) in seen:
+                continue
+            seen.add(id(command))
+            queue.extend(command.inputs)
+            given = [redirect.target for redirect in command.redirects if redirect.operator == "<<<" and redirect.target is not None]
+            if given and self.environment.lost(text for word in given for way in self.environment.expand(word) for text in way) == ANY:
+                return ANY
+            if any(self._shows(fields) for fields in self._fields(command) if fields):
+                return ANY
         return OUT
+
+    def _shows(self, fields: Sequence[str]) -> bool:
+        """A command with these words may print the name of a secret place, or outside text."""
+        name = base_name(fields[0])
+        if name in _PASSING:
+            return self.environment.lost(fields) == ANY
+        if name is not None and name not in _LISTERS:
+            return False
+        paths = [value for value in fields[1:] if value[:1] in "/~" or ANY in value]
+        narrowed = any(value in ("-name", "-iname", "-path", "-regex") for value in fields)
+        return any(covers_secret(path) and not (narrowed and not self._names_secret(fields)) for path in paths)
 
     @staticmethod
     def _names_secret(fields: Sequence[str]) -> bool:
@@ -103,7 +122,7 @@ class Printer:
 
     def _fields(self, command: Command) -> list[tuple[str, ...]]:
         if self._depth > _MAX_DEPTH:
-            return []
+            return [(ANY, ANY)]
         self._depth += 1
         try:
             return self.environment.line(command.argv)

@@ -53,7 +53,7 @@ def read_script(text: str) -> Script:
     try:
         tree = parse(text)
     except TooHard as error:
-        script.problems.append(Problem(f"the script is too large to be judged: {error}", 1, 1, ""))
+        script.problems.append(Problem(f"the script cannot be judged: {error}", 1, 1, ""))
         return script
     if has_joined_words(text):
         script.problems.append(Problem("a word goes on over the end of a line", 1, 1, ""))
@@ -221,7 +221,8 @@ class _Reader:
             words.append(Word((Part("literal", "cat", False),), "cat", self._function))
             children = [node]
         for child in children:
-            if child.is_error or child.is_missing:
+            if child.is_error or child.is_missing or child.type == "comment":
+                # A comment ends a command; what the grammar joins to it behind one is another.
                 self._problem("the parser does not understand this", child)
             elif child.type == "variable_assignment":
                 assignments.append(self._assignment(child, depth, is_prefix=True))
@@ -229,7 +230,7 @@ class _Reader:
                 extra: list[Word] = []
                 self._redirect(child, depth, redirects, extra, feeders, after)
                 words.extend(extra)
-            elif child.is_named and child.type != "comment":
+            elif child.is_named or child.type != "$":
                 words.append(self._word(child, depth))
         inside = self._script.commands[first:]
         words.extend(more)
@@ -346,11 +347,11 @@ class _Reader:
         assignments: list[tuple[str, Word]] = []
         first = len(self._script.commands)
         for child in node.children[1:]:
-            if child.is_error or child.is_missing:
+            if child.is_error or child.is_missing or child.type == "comment":
                 self._problem("the parser does not understand this", child)
             elif child.type == "variable_assignment":
                 assignments.append(self._assignment(child, depth))
-            elif child.is_named and child.type != "comment":
+            else:
                 words.append(self._word(child, depth))
         names = {name for name, _ in assignments} | {word.raw for word in words[1:] if _NAME.fullmatch(word.raw)}
         if keyword == "export" or any(word.raw.startswith("-") and "x" in word.raw for word in words):

@@ -1,6 +1,7 @@
 """Takes wrappers off: from the words of a command to the calls and scripts inside it."""
 
 import re
+import shlex
 from collections.abc import Collection, Sequence
 
 from bcce.safety.bash.environment import Environment
@@ -159,14 +160,36 @@ def _inside(seen: View, call: Call, key: str, grammar: Wrapper, inner: tuple[str
         marks = [call.args[index + 1] for index, value in enumerate(call.args[:-1]) if value in ("-I", "--replace")]
         marks += [value[2:] for value in call.args if value.startswith("-I") and len(value) > 2]
         marks += ["{}"] if "-i" in call.args else []
-        fed = seen.environment.printed(call.command.inputs)[0] if call.command.inputs and not call.has("-a", "--arg-file") else ANY
-        for mark in marks:
-            if mark and is_literal(mark):
-                inner = tuple(value.replace(mark, fed) for value in inner)
-                given.is_fed = False
+        is_piped = call.command.inputs and not call.has("-a", "--arg-file")
+        fed = seen.environment.printed(call.command.inputs) if is_piped else (ANY,)
+        if "xargs" in call.chain:
+            # Not line by line for each line of another: that has no end.
+            fed = fed[:1] if seen.environment.lost(fed) != ANY else (ANY,)
+        known = [mark for mark in marks if mark and is_literal(mark)]
+        given.is_fed = given.is_fed and not known
+        for line in fed if known else ():
+            replaced = inner
+            for mark in known:
+                replaced = tuple(value.replace(mark, line) for value in replaced)
+            _unwrap(seen, replaced, given)
+        if known:
+            return
         if not marks:
-            inner = (*inner, fed)
+            inner = (*inner, *_words(seen, call, fed))
     _unwrap(seen, inner, given)
+
+
+def _words(seen: View, call: Call, lines: Sequence[str]) -> Sequence[str]:
+    """What xargs makes of lines: words, which may be quoted. What another separator makes is added as a hole."""
+    if call.has("-0", "--null", "-d", "--delimiter"):
+        return (*lines, seen.environment.lost(lines))
+    found: list[str] = []
+    for line in lines:
+        try:
+            found += shlex.split(line)
+        except ValueError:
+            found += line.split()
+    return found or [""]
 
 
 def _find(seen: View, call: Call) -> None:
@@ -196,9 +219,9 @@ def _shell(seen: View, call: Call) -> None:
             rest = [word for word in args[index + 1 :] if not word.startswith("-")]
             if rest and all(re.fullmatch(r"-[ceux]+|-[euxo]+|pipefail|errexit|nounset|--", word) for word in (*args[:index], value)):
                 call.is_wrapper = True
-                seen.embedded.append(Embedded(given, rest[0]))
+                seen.embedded.append(Embedded(given, rest[0], arguments=tuple(rest[1:])))
             elif rest:
-                seen.embedded.append(Embedded(given, rest[0]))
+                seen.embedded.append(Embedded(given, rest[0], arguments=tuple(rest[1:])))
             return
         if not value.startswith("-"):
             return

@@ -115,7 +115,7 @@ class Call:
             for option in options:
                 if option.startswith("--"):
                     word = value.partition("=")[0]
-                    if word == option or (len(word) > 4 and option.startswith(word)):
+                    if word == option or (len(word) > 2 and option.startswith(word)):
                         return True
                 elif len(option) == 2:
                     if re.match(rf"-[A-Za-z0-9]*{re.escape(option[1])}", value):
@@ -139,11 +139,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
-    """Text that a call runs as a script of its own. `shell` names its language."""
+    """Text that a call runs as a script of its own, with `arguments`. `shell` names its language."""
 
     call: Call
     text: str
     shell: str = "bash"
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, eq=False)

@@ -79,6 +79,8 @@ def read_parts(node: Node, substitution: Callable[[Node], int], *, is_quoted: bo
         return (Part("literal", raw, is_quoted),)
     if kind in ("concatenation", "command_name"):
         return _gaps(node, substitution, is_quoted)
+    if not node.is_named:
+        return (Part("literal", raw, is_quoted),)
     _visit(node, substitution)
     return (Part("unknown", raw, is_quoted),)
 

@@ -31,12 +31,12 @@ _DOCKER_EXEC = _of(
 )
 WRAPPERS: dict[str, Wrapper] = {
     "sudo": _of(
-        "-u -g -p -C -T -U -r -t -D -R -h --user --group --prompt --chdir --host --role --type --close-from --command-timeout --chroot",
+        "-u -g -p -C -T -U --user --group --prompt --close-from --command-timeout",
         "-n -H -E -k -S -A -b -P -B --non-interactive --set-home --stdin --preserve-groups --reset-timestamp",
         assigns=True,
     ),
     "doas": _of("-u -C", "-n", assigns=False),
-    "env": _of("-u --unset -C --chdir", "-i --ignore-environment -0 --null -v --debug", assigns=True),
+    "env": _of("-u --unset", "-i --ignore-environment -0 --null -v --debug", assigns=True),
     "nohup": _of(),
     "timeout": _of("-k --kill-after -s --signal", "-v --verbose --foreground --preserve-status", 1),
     "nice": _of("-n --adjustment", "-1 -2 -5 -9 -10 -15 -19"),

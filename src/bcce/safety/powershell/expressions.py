@@ -129,10 +129,7 @@ class Expressions(Cursor):
         elif char == "[":
             return self._type()
         else:
-            number = self.match(_NUMBER)
-            if number is None:
-                raise BadSyntax("an expression is missing", start)
-            node = Number(start, self.at, number[0].lower())
+            raise BadSyntax("an expression is missing", start)
         return self._postfix(node)
 
     @abstractmethod

@@ -235,11 +235,7 @@ class Parser(Commands):
         while True:
             if self.peek() == "[":
                 before = self.at
-                try:
-                    items.append(self._type())
-                except BadSyntax:
-                    self.at = before
-                    break
+                items.append(self._type())
                 self.lines()
                 if not re.compile(r"param\b|\[", re.IGNORECASE).match(self.text, self.at):
                     items.pop()
@@ -306,13 +302,12 @@ class Parser(Commands):
         start = self.at
         if not _EXPRESSION.match(self.text, start):
             return self.command()
-        if not is_first and self.peek() != "{":
+        if not is_first:
             raise BadSyntax("an expression stands where a command has to be", start)
         node = self.expression()
-        if is_first:
-            changed = self.assigned(node)
-            if changed is not node:
-                return changed
+        changed = self.assigned(node)
+        if changed is not node:
+            return changed
         redirects: list[Node] = []
         self.blank()
         redirects.extend(self.redirects())

@@ -20,6 +20,7 @@ from bcce.safety.powershell.nodes import (
     Variable,
 )
 from bcce.safety.powershell.secrets import is_secret_place
+from bcce.safety.powershell.tables import ALIASES
 from bcce.safety.powershell.values import plain
 from bcce.safety.powershell.view import View
 
@@ -46,12 +47,32 @@ def why_not_method(view: View, node: Member) -> str | None:
         return "a type is looked for by its name"
     if name == "send" and len(args) > 2:
         return "something is sent"
+    if name == "replace" and len(args) > 1 and _is_file(view, node.target):
+        return "a file takes the place of another one"
     if name in METHODS:
         return None
     kind = kind_of(view, node.target)
     if kind is not None and any(name in names for pattern, names in OWN if pattern.fullmatch(kind)):
         return None
     return f"what .{name}() does is not known"
+
+
+def _is_file(view: View, node: Node) -> bool:
+    """The value is a file, as far as the script shows where it comes from."""
+    if isinstance(node, Group) and node.kind == "paren" and len(node.items) == 1:
+        return _is_file(view, node.items[0])
+    if isinstance(node, Variable):
+        return any(
+            item.value is not None and not isinstance(item.value, Variable) and _is_file(view, item.value)
+            for item in view.assigned.get(plain(node.name), ())
+        )
+    if isinstance(node, Command):
+        name = (view.values.text(node.name) or "").lower()
+        return ALIASES.get(name, name) in ("get-item", "get-childitem") or "fileinfo" in view.raw(node).lower()
+    return (
+        isinstance(node, Cast | Member)
+        and re.match(r"\[(?:system\.)?io\.(?:fileinfo|directoryinfo)\]", view.raw(node), re.IGNORECASE) is not None
+    )
 
 
 def _why_not_static(view: View, kind: str, name: str, node: Member) -> str | None:

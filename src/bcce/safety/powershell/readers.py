@@ -10,7 +10,7 @@ from bcce.safety.powershell.members import why_not_object
 from bcce.safety.powershell.nodes import Block, Group, Member, Node, Text, Variable
 from bcce.safety.powershell.programs import why_not_program
 from bcce.safety.powershell.secrets import is_secret_place, is_secret_property
-from bcce.safety.powershell.tables import READS, is_cmdlet, is_getter, knows_what_if
+from bcce.safety.powershell.tables import READS, is_cmdlet, is_getter, knows_what_if, writes_always
 from bcce.safety.powershell.view import Call, View
 
 _LOOPBACK = re.compile(r"https?://(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?(?:[/?#].*)?", re.IGNORECASE)
@@ -130,6 +130,11 @@ def only_says(call: Call) -> bool:
 def _cmdlet(view: View, call: Call, name: str) -> str | None:
     if name == "tee-object" and call.args:
         return "tee-object writes a file"
+    if name == "trace-command" and any(not isinstance(node, Block) for node in call.args[1:]):
+        return "trace-command runs a command that it is given by name"
+    for given, _ in call.parameters:
+        if writes_always(given):
+            return f"{name} -{given} writes a file or installs something"
     for denied in READS.get(name, ()):
         if call.has(denied):
             return f"{name} -{denied} changes something"

@@ -58,6 +58,18 @@ def knows_what_if(name: str) -> bool:
     return _WHAT_IF.match(name) is not None
 
 
+#: Parameters with which a cmdlet that reads writes a file or installs something. Source: Microsoft.Graph, DISM, PackageManagement.
+_WRITES = ("outfile", "outputfile", "logpath", "localpath", "destinationpath", "writetopath", "forcebootstrap")
+#: Shorter forms stand for other parameters too.
+_LEAST_OF_A_NAME = 4
+
+
+@cache
+def writes_always(parameter: str) -> bool:
+    """With this parameter, in lower case and perhaps shortened, no cmdlet only reads."""
+    return parameter != "force" and len(parameter) >= _LEAST_OF_A_NAME and any(name.startswith(parameter) for name in _WRITES)
+
+
 @cache
 def is_cmdlet(name: str) -> bool:
     """The name, in lower case, is one that the tables know; a script that gives it another meaning cannot be judged by it."""

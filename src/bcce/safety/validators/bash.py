@@ -16,11 +16,12 @@ from bcce.safety.bash.parse import Columns
 from bcce.safety.bash.paths import is_device, is_endless, is_secret
 from bcce.safety.bash.printed import Printer
 from bcce.safety.bash.reader import read_script
-from bcce.safety.bash.readers import STREAMING, is_harmful_name, why_not_reader
+from bcce.safety.bash.readers import STREAMING, why_not_reader
+from bcce.safety.bash.readers.variables import is_harmful_name
 from bcce.safety.bash.script import Command, Redirect, Script
 from bcce.safety.bash.unwrap import make_view
 from bcce.safety.bash.values import ANY, OUT, STAR, has_private, holes
-from bcce.safety.bash.view import Call, View
+from bcce.safety.bash.view import Call, Embedded, View
 from bcce.safety.bash.wrappers import SHELLS
 from bcce.safety.model import MAX_BYTES, CommandUse, Judgement
 from bcce.safety.report import CommonRules, command_use, finding, in_order, judge_version, rule
@@ -28,6 +29,7 @@ from bcce.safety.rules.bash import BashRule, all_rules
 
 MAX_EMBEDDED = 5
 _REDEFINERS = frozenset({"alias", "hash", "enable"})
+_ARGUMENTS = ("@", "*", *map(str, range(1, 100)))
 #: Source: bash(1), Parameter Expansion: the operator P runs what it finds.
 _PROMPT = re.compile(r"@P\}")
 #: Wrappers that only bound, time or repeat what they run.
@@ -127,7 +129,7 @@ class BashValidator:
             if not embedded.call.is_clear:
                 findings.append(_at(_COMMON.unknown, command, "a script runs somewhere else, or as somebody else"))
             inner_uses: list[CommandUse] = []
-            more, inner_effects = self._judge(embedded.text, parameters, depth + 1, inner_uses)
+            more, inner_effects = self._judge(embedded.text, parameters.union(_handed_on(seen, embedded)), depth + 1, inner_uses)
             findings += [_moved(item, command) for item in more]
             uses += [replace(use, line=command.line, column=command.column) for use in inner_uses]
             effects = effects.merge(inner_effects)
@@ -142,6 +144,15 @@ def look(script: Script, parameters: Collection[str]) -> View:
     environment = Environment(script, parameters, printer)
     printer.environment = environment
     return make_view(script, environment, parameters)
+
+
+def _handed_on(seen: View, embedded: Embedded) -> Iterator[str]:
+    """The names under which a script inside may find outside text, or the name of a secret place."""
+    lost = seen.environment.lost
+    if embedded.arguments and lost(embedded.arguments) == ANY:
+        yield from _ARGUMENTS
+    yield from (name for name in seen.script.assigned if lost(seen.environment.values(name)) == ANY)
+    yield from (name for name, value in embedded.call.settings if lost((value,)) == ANY)
 
 
 def _about_text(text: str, *, is_outer: bool) -> Iterator[Finding]:
@@ -171,8 +182,6 @@ def _about_text(text: str, *, is_outer: bool) -> Iterator[Finding]:
 def _about_calls(seen: View) -> Iterator[Finding]:
     functions = seen.script.functions
     for call in seen.calls:
-        if not call.args and not call.command.argv and call.name is None:
-            continue  # only assignments or redirects, which are judged on their own
         if call.is_opaque and why_not_reader(call) is not None:
             yield _at(_COMMON.not_understood, call.command, f"what {call.name} runs here is not understood")
         elif call.name is None:
@@ -214,7 +223,7 @@ def _judged(seen: View) -> Iterator[Call]:
     """The calls that need a decision: wrappers that do not are judged by what they run."""
     for call in seen.calls:
         is_plain = call.is_wrapper and call.is_clear and not any(is_harmful_name(name, value) for name, value in call.settings)
-        if not is_plain and (call.name is not None or call.args or call.command.argv):
+        if not is_plain:
             yield call
 
 

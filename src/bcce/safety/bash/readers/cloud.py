@@ -4,6 +4,15 @@ import re
 
 from bcce.safety.bash.view import Call
 
+#: Verbs that get a secret, or write what they get to the file that stands behind their options. Source: the reference of the AWS CLI.
+_AWS_HANDS_OUT = re.compile(
+    r"get-(secret.*|parameters?|parameter-history|parameters-by-path|login-password|authorization-token|password-data|session-token|"
+    r"federation-token|token|role-credentials|credentials.*|id|open-id.*|object|object-torrent|export|access-key.*|"
+    r"random.*|data-key.*|cluster-credentials.*|login|job-output|sdk|thing-shadow|configuration|latest-configuration|package-version-asset|"
+    r"snapshot-block|media|media-for-fragment-list|clip|raw-message-content|code-binding-source|map-(?:tile|glyphs|sprites|style-descriptor)|"
+    r"image-frame|image-set-metadata|read-set|reference|work-unit-results|hosted-configuration-version|chunk|object-metadata)"
+)
+
 
 def aws(call: Call) -> str | None:
     """AWS CLI verbs that describe. Source: the naming rules of the AWS API (Describe*, Get*, List*)."""
@@ -35,14 +44,7 @@ def aws(call: Call) -> str | None:
         return "it reads or writes credentials"
     if service in ("secretsmanager", "sso", "kms") and not verb.startswith(("list", "describe")):
         return "it reads secrets"
-    if re.fullmatch(
-        (
-            r"get-(secret.*|parameters?|parameter-history|parameters-by-path|login-password|authorization-token|password-data|session-token|"
-            r"federation-token|token|role-credentials|credentials.*|id|open-id.*|object|object-torrent|export|access-key.*|"
-            r"random.*|data-key.*|cluster-credentials.*)"
-        ),
-        verb,
-    ):
+    if _AWS_HANDS_OUT.fullmatch(verb):
         return "it reads secrets or writes a file"
     if re.match(
         (
@@ -50,7 +52,7 @@ def aws(call: Call) -> str | None:
             r"count|preview|check)(-|$)|wait$|ls$"
         ),
         verb,
-    ) and not re.match(r"test-(invoke|.*failover|render)", verb):
+    ) and not re.match(r"test-(?!event-pattern|metric-filter|dns-answer|function|authorization|identity-provider|type)", verb):
         if verb in ("scan", "query", "select-object-content", "get-item", "batch-get-item", "get-records", "get-function"):
             return "it reads data"
         return None
@@ -84,6 +86,7 @@ def azure(call: Call) -> str | None:
     if (
         ("keyvault" in words and "secret" in words)
         or any("key" in word and word not in ("keyvault",) for word in words)
+        or "appsettings" in words
         or {"get-access-token", "get-credentials", "list-credentials", "credential", "connection-string", "list-secrets"}.intersection(
             words
         )
@@ -102,7 +105,7 @@ def azure(call: Call) -> str | None:
             (
                 r"(create|delete|update|set|add|remove|start|stop|restart|invoke|run|run-command|deploy|purge|assign|import|"
                 r"export|reset|regenerate|deallocate|redeploy|scale|upload|download|copy|move|attach|detach|enable|disable|"
-                r"login|logout|ssh)(-|$)"
+                r"login|logout|ssh|check-acr|check-network)(-|$)"
             ),
             word,
         )

@@ -5,9 +5,12 @@ import re
 from bcce.safety.bash.values import ANY, is_literal, prefix
 from bcce.safety.bash.view import Call
 
-_LOOPBACK = re.compile(r"(https?://)?(localhost|127(\.\d{1,3}){3}|\[::1\]|0\.0\.0\.0|ip6-localhost)(:\d+)?([/?#].*)?", re.DOTALL)
+#: An address on this machine.
+LOOPBACK = re.compile(r"(https?://)?(localhost|127(\.\d{1,3}){3}|\[::1\]|0\.0\.0\.0|ip6-localhost)(:\d+)?([/?#].*)?", re.DOTALL)
 
 
+#: A name that is put together from what a command printed.
+TELLS = re.compile("[\ue000\ue001].*[.@]|@.*[\ue000\ue001]|[\ue001].* ")
 _CURL_VALUED = frozenset(
     [
         "-m",
@@ -39,7 +42,7 @@ _CURL_VALUED = frozenset(
 )
 
 
-_CURL_SAFE_SHORT = re.compile(r"-[sSfILkv046igG#jNOqlanR]*[mwAeHXor]?")
+_CURL_SAFE_SHORT = re.compile(r"-[sSfILkv046igG#jNOqlanR]*(?:[mwAeHXor].*)?", re.DOTALL)
 
 
 _CURL_SAFE_LONG = re.compile(
@@ -89,8 +92,9 @@ def curl(call: Call) -> str | None:
         elif value.startswith("-") and len(value) > 1:
             if not _CURL_SAFE_SHORT.fullmatch(value):
                 return f"curl {value} is not known to read only"
-            letter = value[-1]
             at = next((index for index, char in enumerate(value) if index and f"-{char}" in _CURL_VALUED), None)
+            if "O" in value[:at]:
+                return "curl writes a file"
             if at is not None:
                 letter, given = value[at], value[at + 1 :] or (args.pop(0) if args else "")
                 if letter == "o" and given not in ("/dev/null", "-"):
@@ -99,11 +103,9 @@ def curl(call: Call) -> str | None:
                     return "curl sends something"
                 if letter in "wH" and (given.startswith("@") or "%output{" in given):
                     return "curl reads a file"
-            elif "O" in value:
-                return "curl writes a file"
         else:
             urls.append(value)
-    if urls and all(_LOOPBACK.fullmatch(url) and ANY not in url and not _host_is_open(url) for url in urls):
+    if urls and all(LOOPBACK.fullmatch(url) and ANY not in url and not _host_is_open(url) for url in urls):
         return None
     return "curl talks to another machine"
 
@@ -116,7 +118,12 @@ def _host_is_open(url: str) -> bool:
 
 def wget(call: Call) -> str | None:
     """A GET of this machine that is printed or only tested."""
-    urls = [value for value in call.operands if "/" in value or "." in value or value.startswith("localhost")]
+    valued = re.compile(r"-[qnvS]*[OTt]|--(?:output-document|timeout|tries|max-redirect)")
+    urls = [
+        value
+        for before, value in zip(("", *call.args), call.args, strict=False)
+        if not (value.startswith("-") and value != "-") and not valued.fullmatch(before)
+    ]
     if sum(value.startswith(("-O", "-qO", "--output-document", "-nvO")) for value in call.args) > 1:
         return "wget writes a file"
     prints = call.has("--spider") or any(re.fullmatch(r"-[qnv]*O-?|--output-document=(-|/dev/null)", value) for value in call.args)
@@ -132,16 +139,15 @@ def wget(call: Call) -> str | None:
         for value in call.args
         if value.startswith("-") and value != "-"
     )
-    if prints and known and all(value in ("-", "/dev/null") for value in target):
-        urls = [url for url in urls if url not in ("/dev/null",)]
-        if urls and all(_LOOPBACK.fullmatch(url) and not _host_is_open(url) for url in urls):
-            return None
+    is_here = bool(urls) and all(LOOPBACK.fullmatch(url) and not _host_is_open(url) for url in urls)
+    if prints and known and is_here and all(value in ("-", "/dev/null") for value in target):
+        return None
     return "wget fetches from another machine or writes a file"
 
 
 def nc(call: Call) -> str | None:
     """A port that is only knocked at."""
-    if call.has("-e", "-c", "-l", "--exec", "--sh-exec", "-k", "-L", "--listen"):
+    if call.has("-e", "-c", "-l", "--exec", "--sh-exec", "--lua-exec", "-k", "-L", "--listen", "-o", "--output", "-x", "--hex-dump"):
         return "netcat listens or runs something"
     return None if call.has("-z") else "netcat sends and receives"
 
@@ -164,6 +170,14 @@ _OPENSSL_DOES = [
     "-passin",
     "-sess_out",
     "-keylogfile",
+    "-provider-path",
+    "-msgfile",
+    "-early_data",
+    "-ssl_client_engine",
+    "-respout",
+    "-reqout",
+    "-port",
+    "-index",
 ]
 _OPENSSL_READS = [
     "x509",
@@ -190,16 +204,22 @@ _OPENSSL_READS = [
 def openssl(call: Call) -> str | None:
     """Certificates shown and connections looked at; nothing written, signed or decrypted."""
     verb = call.args[0] if call.args else ""
-    if call.has(*_OPENSSL_DOES):
+    # Two dashes are as good as one.
+    options = [re.sub("^--", "-", value) for value in call.args[1:]]
+    if any(option.partition("=")[0] in _OPENSSL_DOES for option in options):
         return "openssl writes, signs or loads something"
-    if verb in ("ec", "rsa", "pkey") and ("-noout" not in call.args or "-text" in call.args):
+    if verb not in ("s_client", "ocsp") and any(re.match("https?:", value) for value in call.operands):
+        return "openssl fetches from another machine"
+    if verb in ("ec", "rsa", "pkey") and ("-noout" not in options or "-text" in options):
         return "openssl shows a private key"
     if verb == "s_client":
         given = [redirect for redirect in call.command.redirects if redirect.operator in ("<", "<<", "<<<")]
         is_quiet = all(redirect.target is not None and redirect.target.raw in ("/dev/null", '""', "''") for redirect in given)
         says = [word.literal for command in call.command.inputs for word in command.argv[:1]]
-        computed = any(command.substitutions for command in call.command.inputs)
-        if call.has("-proxy") or computed or not is_quiet or not set(says) <= {"echo", "true", "printf", "sleep"}:
+        computed = any(word.literal is None for command in call.command.inputs for word in command.argv)
+        if any(TELLS.search(value) for value in call.operands):
+            return "what a command printed is sent away in a name"
+        if "-proxy" in options or computed or not is_quiet or not set(says) <= {"echo", "true", "printf", "sleep"}:
             return "openssl sends something to another machine"
         return None
     if verb in _OPENSSL_READS:

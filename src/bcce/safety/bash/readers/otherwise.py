@@ -2,6 +2,7 @@
 
 import re
 
+from bcce.safety.bash.readers.network import LOOPBACK
 from bcce.safety.bash.readers.verbs import verbs
 from bcce.safety.bash.view import Call
 
@@ -68,17 +69,35 @@ ELSEWHERE = {
     "helm": ("--kube-apiserver", "--kube-as-user", "--kube-token"),
     "apt": ("-o", "-c", "--option", "--config-file"),
     "apt-get": ("-o", "-c", "--option", "--config-file", "--simulate=false", "--dry-run=false", "-s=false"),
+    "aptitude": ("-o", "-c", "--option", "--config-file"),
     "dnf": ("-c", "--config"),
     "yum": ("-c", "--config"),
 }
+#: Options of Kafka's tools may be shortened. Source: the class CommandDefaultOptions.
+_KAFKA = r"--(?:de[^s]|al[^l]|cr|res|exe|add|import|to-).*"
+_KAFKA_TOOLS = ("kafka-topics", "kafka-configs", "kafka-consumer-groups", "kafka-log-dirs", "kafka-broker-api-versions")
 #: Arguments that make a tool that reads do more.
 NEVER = {
-    name: re.compile(pattern)
+    name: re.compile(pattern, re.DOTALL)
     for name, pattern in {
-        "rpm": r"-\w*E.*|--eval.*|--define.*|-D.*|--pipe.*",
-        "jq": r".*(?<![.\w\"])(env|\$ENV)\b.*",
-        "gojq": r".*(?<![.\w\"])(env|\$ENV)\b.*",
-        "yq": r".*\b(load\w*|env|strenv|envsubst)\s*\(.*",
+        "rpm": r"-\w*E.*|--eval.*|--define.*|-D.*|--pipe.*"
+        r"|--(?:macros|rcfile|load|specfile|set\w+|reset\w*|restore|import|predefine|undefine)(?:=.*)?",
+        "apt-get": r"-[a-zA-Z]*s(?:=.*|-)|--no-(?:simulate|just-print|dry-run|recon)|--(?:simulate|just-print|dry-run|recon|no-act)=.*",
+        "aptitude": r"-[a-zA-Z]*s(?:=.*|-)|--no-(?:simulate|just-print|dry-run)|--(?:simulate|just-print|dry-run)=.*|--log-file.*",
+        "pcre2grep": r".*\(\?C.*",
+        "bat": r"cache",
+        "batcat": r"cache",
+        "man": r"(?!/usr/).*/.*",
+        "npm": r".*(?:_auth|[tT]oken|[pP]assword).*",
+        "yarn": r".*(?:[aA]uth|[tT]oken|[pP]assword).*",
+        "pnpm": r".*(?:_auth|[tT]oken|[pP]assword).*",
+        "udevadm": r"-(?!-)\w*c\w*",
+        "zpool": r"-(?!-)\w*c.*",
+        "btrfs": r"-(?!-)\w*z\w*|--res.*",
+        "redis-cli": r"(?i:purge|reset)",
+        "jq": r".*(?<![.\w\"])(env|\$ENV)\b.*|.*(?<![.\w\"])(?:import|include)\s*\".*",
+        "gojq": r".*(?<![.\w\"])(env|\$ENV)\b.*|.*(?<![.\w\"])(?:import|include)\s*\".*",
+        "yq": r".*\b(load\w*|env|strenv|envsubst|system)\s*\(.*|.*(?<![.\w\"])(env|\$ENV)\b.*|-(?![-opI])\w*[is]\w*|-[is].*",
         "nvidia-smi": r"-f.*|--filename.*|-r|--gpu-reset.*",
         "lshw": r"-dump.*",
         "tshark": r"--export.*|.*auth.*",
@@ -86,12 +105,41 @@ NEVER = {
         "date": r"-s.*|--s.*",
         "docker": r"--output.*",
         "docker-compose": r"--output.*|-o.*",
-        "kafka-topics.sh": r"--(de[^s]|al|cr).*",
         "apt-config": r"-.*",
         "hcloud": "|".join(sorted(CHANGES)),
+        **{name: _KAFKA for name in (*_KAFKA_TOOLS, *(f"{tool}.sh" for tool in _KAFKA_TOOLS))},
     }.items()
 }
-_IP_WORDS = re.compile(r"(?:fl\w*|s|se|set|d|de\w*|a|ad|add|r|re\w*|c|ch\w*)")
+_IP_WORDS = re.compile(r"(?:fl?u?\w*|s|se|set|d|de\w*|a|ad|add|r|re\w*|c|ch\w*)")
+#: Objects of ip where `s` is short for show and not for set.
+_IP_SHOWS = re.compile(r"a(?:d\w*)?|r|ro\w*|n|nei\w*|ru\w*")
+#: Objects of ip that have a second word before their verb.
+_IP_LONG = frozenset({"xfrm", "mptcp", "l2tp", "ioam", "sr"})
+
+
+def _ip_changes(call: Call) -> bool:
+    """A shortened word could stand for one that changes something."""
+    words: list[str] = []
+    args = list(call.args)
+    while args:
+        value = args.pop(0)
+        if value in ("-n", "-netns", "-f", "-family"):
+            args = args[1:]
+        elif not value.startswith("-"):
+            words.append(value)
+    if words[:1] and words[0] in _IP_LONG:
+        return any(_IP_WORDS.fullmatch(word) or word.startswith("u") for word in words[1:3])
+    is_shown = words[1:2] == ["s"] and _IP_SHOWS.fullmatch(words[0]) is not None
+    return not is_shown and any(_IP_WORDS.fullmatch(word) for word in words[1:2])
+
+
+def _asks_elsewhere(call: Call) -> bool:
+    """Another machine is asked, with this account's token."""
+    for index, value in enumerate(call.args):
+        found = re.fullmatch(r"--?(?:agent-)?(?:http-addr|address)(?:=(.*))?", value, re.DOTALL)
+        if found is not None and not LOOPBACK.fullmatch(found[1] or "".join(call.args[index + 1 : index + 2])):
+            return True
+    return False
 
 
 def says_something_else(call: Call, name: str) -> bool:
@@ -99,10 +147,15 @@ def says_something_else(call: Call, name: str) -> bool:
     never = NEVER.get(name)
     if never is not None and any(never.fullmatch(value) for value in call.args):
         return True
-    if name == "redis-cli" and call.command.inputs and not any(value[:1] != "-" and not value[:1].isdigit() for value in call.args):
+    is_told = call.command.inputs or any(redirect.operator == "<" for redirect in call.command.redirects)
+    if name == "redis-cli" and is_told and not any(value[:1] != "-" and not value[:1].isdigit() for value in call.args):
         return True
     words = [value for value in call.args if not value.startswith("-")]
-    if name == "ip" and any(_IP_WORDS.fullmatch(word) for word in words[1:2]):
+    if name == "ip" and _ip_changes(call):
+        return True
+    if name in ("vault", "nomad", "consul") and _asks_elsewhere(call):
+        return True
+    if name == "gh" and "-w" in call.args and words[:2] != ["run", "list"]:
         return True
     elsewhere = ELSEWHERE.get(name, ())
     if any(

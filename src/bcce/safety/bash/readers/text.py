@@ -1,6 +1,8 @@
 """Tools with a language of their own for text and files: find, sed, and archives."""
 
 import re
+from dataclasses import replace
+from itertools import takewhile
 
 from bcce.safety.bash.readers.files import secret_in
 from bcce.safety.bash.values import ANY, OUT
@@ -10,12 +12,18 @@ _MOST_TEXT = 4000
 _FIND_DENIED = frozenset({"-delete", "-fprint", "-fprintf", "-fls", "-fprint0"})
 
 
-_SED_SUBSTITUTES = re.compile(r"s(.)(?:\\.|(?!\1).)*\1(?:\\.|(?!\1).)*\1([a-zA-Z0-9]*)", re.DOTALL)
+_SED_SUBSTITUTES = re.compile(r"[sy](.)(?:\\.|(?!\1).)*\1(?:\\.|(?!\1).)*\1([a-zA-Z0-9]*)", re.DOTALL)
+#: The same where brackets keep what ends a pattern, as in the seds of BSD and busybox.
+_SED_BRACKETS = re.compile(r"[sy](.)(?>\\.|\[\^?\]?[^]\n]*\]|(?!\1).)*+\1(?:\\.|(?!\1).)*\1([a-zA-Z0-9]*)", re.DOTALL)
+_SED_ADDRESSES = (r"(?<!\\)/(\\.|[^/])*/", r"(?<!\\)/(?>\\.|\[\^?\]?[^]\n]*\]|[^/])*+/")
+_SED_DOES = re.compile(r"(^|[;{}\n!]|[0-9$,+~IM])\s*[eEwWrR]|(^|[;,{}\n])\s*\\[^\s]")
 
 
 def find(call: Call) -> str | None:
     """find without actions that write; what it runs is judged on its own."""
     for value in call.args:
+        if value == "-files0-from":
+            return "find shows what a file says"
         if value in _FIND_DENIED:
             return f"find {value} writes or deletes"
         if value == ANY:
@@ -52,6 +60,9 @@ def sed(call: Call) -> str | None:
             "--posix",
             "--debug",
             "--sandbox",
+            "--follow-symlinks",
+            "--binary",
+            "-b",
         ),
     )
     if not scripts or any(value.startswith("-") for value in files if value != "-"):
@@ -63,11 +74,19 @@ def sed(call: Call) -> str | None:
             text = script.replace(ANY, "x")
             if ANY in script or not re.match(r"\d|s(.)|/|\\?\$|\^", text):
                 return "sed's script is not known"
-        rest = _SED_SUBSTITUTES.sub(lambda match: "\0" if set(match[2]) & set("ewWE") else "", script)
-        rest = re.sub(r"(?<!\\)/(\\.|[^/])*/", "1", rest)
-        if "\0" in rest or re.search(r"(^|[;{}\n!]|[0-9$,+~IM])\s*[eEwWrR]|(^|[;,{}\n])\s*\\[^\s]", rest):
+        if _sed_does_more(script):
             return "sed's script may write a file, read another one or run a command"
     return secret_in(call, files)
+
+
+def _sed_does_more(script: str) -> bool:
+    """A command of the script writes, reads or runs something, in one of the two ways in which its patterns can end."""
+    for substitutes, address in zip((_SED_SUBSTITUTES, _SED_BRACKETS), _SED_ADDRESSES, strict=True):
+        rest = substitutes.sub(lambda match: "\0" if set(match[2]) & set("ewWE") else "", script)
+        rest = re.sub(address, "1", rest)
+        if "\0" in rest or _SED_DOES.search(rest):
+            return True
+    return False
 
 
 def _scripts(call: Call, valued: tuple[str, ...], flags: tuple[str, ...]) -> tuple[list[str], list[str]]:
@@ -88,6 +107,8 @@ def _scripts(call: Call, valued: tuple[str, ...], flags: tuple[str, ...]) -> tup
         elif value == "--":
             rest.extend(args)
             break
+        elif value.startswith("-") and value != "-":
+            return [], []  # an option that is not known may take the script for its value
         else:
             rest.append(value)
     if not scripts and rest:
@@ -95,11 +116,17 @@ def _scripts(call: Call, valued: tuple[str, ...], flags: tuple[str, ...]) -> tup
     return scripts, rest
 
 
+def _has(call: Call, *options: str) -> bool:
+    """As Call.has; `--list` is an option of its own and not a short form of a longer one."""
+    return any(value != "--list" and replace(call, args=(value,)).has(*options) for value in call.args)
+
+
 def tar(call: Call) -> str | None:
     """tar that only lists."""
     first = call.args[0] if call.args else ""
     lists = re.fullmatch(r"-?[tvzjJaf]*t[tvzjJaf]*", first) or call.has("--list")
-    runs = call.has(
+    runs = any(re.match(r"--(?:rm|remove)", value) for value in call.args) or _has(
+        call,
         "-I",
         "--use-compress-program",
         "--to-command",
@@ -114,7 +141,11 @@ def tar(call: Call) -> str | None:
         "-g",
         "--listed-incremental",
     )
-    if any(re.match(r"[^/]*:", value) for value in call.operands) and not call.has("--force-local"):
+    given = (
+        *call.operands,
+        *(re.sub(r"-[A-Za-z]*f|--fi?l?e?=", "", value, count=1) for value in call.args if re.match(r"-[A-Za-z]*f.|--f[ile]*=", value)),
+    )
+    if any(re.match(r"[^/]*:", value) for value in given) and "--force-local" not in call.args:
         return "tar asks another machine for the archive"
     if lists and not runs:
         return None
@@ -129,7 +160,8 @@ def unzip(call: Call) -> str | None:
     """unzip that lists, tests or prints."""
     return (
         None
-        if any(re.fullmatch(r"-q*[lvtzpZ][lvtzpqZ1]*", value) for value in call.args) and not call.has("-d", "-o")
+        if any(re.fullmatch(r"-q*[lvtzpZ][lvtzpqZ1]*", value) for value in takewhile(lambda word: word.startswith("-"), call.args))
+        and not call.has("-d", "-o")
         else "unzip writes files"
     )
 
@@ -138,6 +170,10 @@ def compressor(call: Call) -> str | None:
     """gzip, xz, bzip2, zstd and lz4 that list, test or print."""
     if call.has("-o", "--output-dir-flat") or any(re.match(r"-o|--output", value) for value in call.args):
         return "the output goes to a file"
+    if any(re.match(r"--(?:rm|remove|files|filel|tra|sp)", value) for value in call.args):
+        return f"this option of {call.name} changes or removes files"
+    if call.name == "lz4" and (len(call.operands) > 1 or any(re.match(r"-\w*l", value) for value in call.args)):
+        return "lz4 writes its second operand, or the older format"
     reads = any(re.fullmatch(r"-[dkvqf]*[ltc][dkvqltcf]*|--(list|test|stdout|to-stdout)", value) for value in call.args)
     piped = not [value for value in call.operands if value != "-"]
     return secret_in(call, call.operands) if reads or piped else f"{call.name} replaces files"

@@ -1,25 +1,25 @@
-"""Judgements as a SARIF 2.1.0 log, which code hosts and editors show beside the lines. Source: OASIS SARIF 2.1.0."""
+"""Findings as a SARIF 2.1.0 log, which code hosts and editors show beside the lines. Source: OASIS SARIF 2.1.0."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from bcce.kit.findings import Finding, Verdict
-from bcce.safety.model import Judgement
 
 #: What SARIF calls a finding that blocks, one that asks, and one that only informs.
 _LEVELS = {Verdict.BLOCK: "error", Verdict.APPROVE: "warning", Verdict.ALLOW: "note"}
 
 
-def sarif_log(judgements: Mapping[str, Judgement], *, version: str) -> dict[str, object]:
-    """The log of one run over several scripts, by path; `version` is that of BCCE."""
-    findings = [(path, finding) for path, judgement in judgements.items() for finding in judgement.findings]
+def sarif_log(found: Iterable[tuple[str, Finding]], *, version: str, tags: Iterable[str] = ()) -> dict[str, object]:
+    """The log of one run: findings, each with the path of its file. `version` is that of BCCE; `tags` are given to every rule."""
+    findings = list(found)
     rules = {finding.rule_id: finding for _, finding in findings}
     ids = sorted(rules)
+    common = tuple(tags)
     return {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
         "runs": [
             {
-                "tool": {"driver": {"name": "bcce", "version": version, "rules": [_rule(rules[rule_id]) for rule_id in ids]}},
+                "tool": {"driver": {"name": "bcce", "version": version, "rules": [_rule(rules[rule_id], common) for rule_id in ids]}},
                 "columnKind": "unicodeCodePoints",
                 "results": [_result(path, finding, ids.index(finding.rule_id)) for path, finding in findings],
             }
@@ -27,13 +27,13 @@ def sarif_log(judgements: Mapping[str, Judgement], *, version: str) -> dict[str,
     }
 
 
-def _rule(finding: Finding) -> dict[str, object]:
+def _rule(finding: Finding, tags: tuple[str, ...]) -> dict[str, object]:
     return {
         "id": finding.rule_id,
         "shortDescription": {"text": finding.why or finding.message},
         "help": {"text": finding.hint or finding.why or finding.message},
         "defaultConfiguration": {"level": _LEVELS[finding.verdict]},
-        "properties": {"tags": ["security", *finding.tags], "severity": str(finding.severity), "verdict": str(finding.verdict)},
+        "properties": {"tags": [*tags, *finding.tags], "severity": str(finding.severity), "verdict": str(finding.verdict)},
     }
 
 

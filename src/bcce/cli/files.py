@@ -1,0 +1,36 @@
+"""Files that a command is given."""
+
+import sys
+from pathlib import Path
+
+from bcce.kit.errors import InvalidInput
+
+#: The name that means standard input.
+STDIN = "-"
+_HINT = "name a file, or - for standard input"
+
+
+def read_bytes(file: str) -> bytes:
+    """What is in a file, or comes on standard input.
+
+    Raises:
+        InvalidInput: it cannot be read.
+    """
+    try:
+        return sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be read: {error.strerror}", hint=_HINT) from error
+    except ValueError as error:
+        raise InvalidInput(f"{file!r} is no name of a file", hint=_HINT) from error
+
+
+def read_text(file: str) -> str:
+    """The text of a file, or of standard input.
+
+    Raises:
+        InvalidInput: it cannot be read, or is no UTF-8.
+    """
+    try:
+        return read_bytes(file).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{file} cannot be read: byte {error.start} is no UTF-8", hint="save it as UTF-8") from error
