@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -37,6 +37,7 @@ from bcce.remediation.pipeline import Pipeline
 from bcce.remediation.planner import Planner
 from bcce.remediation.settings import RemediationSettings
 from bcce.remediation.targets import Targets
+from bcce.resilience import BreakerStore
 from bcce.runtime.schema import migrate
 from bcce.runtime.settings import Settings
 from bcce.runtime.tables import workflows as workflow_tables
@@ -49,11 +50,15 @@ from bcce.security.audit.repository import heads as audit_heads
 from bcce.security.crypto import StateKeys, Verifier
 from bcce.security.errors import LostKeys
 from bcce.security.tokens import TokenService
+from bcce.storage.breakers import DatabaseBreakers
 from bcce.storage.doors import Database, Hooks, open_database
+from bcce.workflows.calls import Caller
+from bcce.workflows.control import RunControl
 from bcce.workflows.dispatcher import Dispatcher
 from bcce.workflows.engine import Engine
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.journal import Journal, record_fact
+from bcce.workflows.limits import Limits
 from bcce.workflows.recorder import Recorder
 from bcce.workflows.service import WorkflowService
 from bcce.workflows.settings import WorkflowSettings
@@ -67,11 +72,14 @@ _BUILT_IN_WORKFLOWS = ("remediate.yaml",)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overrides:
-    """What tests put in place of the real thing; None keeps the real thing. `database` wraps the opened database."""
+    """What tests put in place of the real thing; None keeps the real thing. `database` wraps the opened database; `step_types` join the
+    registered ones.
+    """
 
     clock: Clock | None = None
     database: Callable[[Database], Database] | None = None
     executors: dict[str, Executor] | None = None
+    step_types: Mapping[str, StepType] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +105,7 @@ class Runtime:
     itsm: ItsmService
     safety: SafetyService
     workflows: WorkflowService
+    runs: RunControl
     pipeline: Pipeline
     ring: Callable[[RunId], None]
 
@@ -213,9 +222,14 @@ class _Builder:
         executors = replaced.executors or Registry("bcce.executors", Executor).build_all(services)  # type: ignore[type-abstract]  # a door
         services.add(Executors, Executors(executors))
         self._offer_remediation(safety)
-        step_types = Registry("bcce.step_types", StepType).build_all(services)  # type: ignore[type-abstract]  # a door
         expressions = Expressions()
-        workflows = WorkflowService(db=db, clock=clock, ids=ids, step_types=step_types, expressions=expressions)
+        # One step type starts runs, so the service is there before the types that it looks at.
+        step_types: dict[str, StepType] = {}
+        workflows = services.add(
+            WorkflowService, WorkflowService(db=db, clock=clock, ids=ids, step_types=step_types, expressions=expressions)
+        )
+        step_types |= Registry("bcce.step_types", StepType).build_all(services)  # type: ignore[type-abstract]  # a door
+        step_types |= replaced.step_types or {}
         journal = Journal(db, clock, ids)
         worker = WorkflowWorker(
             db=db,
@@ -226,15 +240,23 @@ class _Builder:
             settings=settings.workflows,
             alone=db.dialect == "sqlite",
         )
+        recorder = Recorder(journal, expressions, clock, metrics)
         engine = Engine(
             journal=journal,
-            recorder=Recorder(journal, expressions, clock, metrics),
+            recorder=recorder,
+            caller=Caller(
+                journal=journal,
+                recorder=recorder,
+                step_types=step_types,
+                expressions=expressions,
+                clock=clock,
+                worker=worker.identity,
+                random=random.random,
+            ),
             load_definition=workflows.load,
-            step_types=step_types,
-            expressions=expressions,
             clock=clock,
-            worker=worker.identity,
-            random=random.random,
+            worker=worker.identity.id,
+            limits=Limits(per_run=settings.workflows.max_parallel_steps, per_type=settings.workflows.type_limits),
             crash_limit=settings.workflows.crash_limit,
         )
         pipeline = Pipeline(
@@ -274,6 +296,7 @@ class _Builder:
             itsm=ItsmService(db=db, book=book),
             safety=safety,
             workflows=workflows,
+            runs=RunControl(db=db, clock=clock, ids=ids, audit=self._audit, workflows=workflows),
             pipeline=pipeline,
             ring=worker.ring,
         )
@@ -284,6 +307,7 @@ class _Builder:
         services.add(Database, self._db)  # type: ignore[type-abstract]  # a Protocol is the key
         services.add(Clock, self._clock)  # type: ignore[type-abstract]  # a Protocol is the key
         services.add(Ids, self._ids)
+        services.add(BreakerStore, DatabaseBreakers(self._db))  # type: ignore[type-abstract]  # a Protocol is the key
         services.add(AuditLog, self._audit)
         services.add(Verifier, self._keys.signer.verifier())  # type: ignore[type-abstract]  # a Protocol is the key
         services.add(AlertSettings, settings.alerts)

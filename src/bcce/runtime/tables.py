@@ -9,7 +9,7 @@ from bcce.knowledge import tables as knowledge
 from bcce.remediation import tables as remediation
 from bcce.security.audit import tables as audit
 from bcce.security.tokens import tables as tokens
-from bcce.storage import outbox
+from bcce.storage import breakers, outbox
 from bcce.storage.metadata import metadata
 from bcce.workflows import tables as workflows
 
@@ -17,6 +17,7 @@ __all__ = [
     "alerts",
     "approvals",
     "audit",
+    "breakers",
     "execution",
     "incidents",
     "itsm",

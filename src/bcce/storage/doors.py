@@ -43,10 +43,15 @@ class Cipher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """Proof of ownership: the write happens only if the run still has this epoch when it commits."""
+    """Proof of ownership: the write happens only if the run still has this epoch when it commits.
+
+    `is_exclusive`: the items change the run's own row, which is therefore locked for that from the start (a share lock that is turned into
+    another one later can deadlock).
+    """
 
     run_id: str
     epoch: int
+    is_exclusive: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +59,7 @@ class Append:
     """Rows that are stored together or not at all.
 
     `items` are executed in this order. Two appends of which neither waited for the other have no order between them.
-    An append must not update the fence table: that belongs into a `write` which takes the row's lock first.
+    An append updates the fence table only in rows for which it has an exclusive fence.
     """
 
     items: tuple[Item, ...]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection, Executable, Table, select, tuple_
 
+from bcce.storage.bulk import execute_many
 from bcce.storage.doors import Append, Fence
 from bcce.storage.errors import StaleEpoch, ValueRefused
 from bcce.storage.faults import caused, is_isolatable
@@ -58,7 +59,9 @@ def _isolate(conn: Connection, appends: Sequence[Append], indexes: Sequence[int]
 def _execute(conn: Connection, appends: Sequence[Append]) -> None:
     try:
         for statement, rows in gather(appends):
-            if rows[0]:
+            if rows[0] and conn.dialect.name == "sqlite":
+                execute_many(conn, statement, rows)
+            elif rows[0]:
                 conn.execute(statement, rows)
             else:
                 for _ in rows:
@@ -95,19 +98,24 @@ def _refused_fences(conn: Connection, appends: Sequence[Append], fence_table: Ta
     wanted = {fence for op in appends for fence in op.fences}
     if not wanted:
         return wanted
-    held: set[Fence] = set()
+    held: set[tuple[str, int]] = set()
     identity, epoch = fence_table.c.id, fence_table.c.epoch
-    query = select(identity, epoch).order_by(identity).with_for_update(read=True)
-    for fences in _chunks(sorted(wanted, key=lambda fence: (fence.run_id, fence.epoch))):
-        if conn.dialect.name == "sqlite":
-            # One writer, so there is nothing to lock, and no index serves SQLite's comparison of row values.
-            chosen = query.where(identity.in_({fence.run_id for fence in fences}))
-        else:
-            chosen = query.where(tuple_(identity, epoch).in_([(fence.run_id, fence.epoch) for fence in fences]))
-        held.update(Fence(row[0], row[1]) for row in conn.execute(chosen))
-    return wanted - held
+    query = select(identity, epoch).order_by(identity)
+    for is_exclusive in (True, False):
+        alike = sorted((fence.run_id, fence.epoch) for fence in wanted if fence.is_exclusive is is_exclusive)
+        for fences in _chunks(alike):
+            if conn.dialect.name == "sqlite":
+                # One writer, so there is nothing to lock, and no index serves SQLite's comparison of row values. As text, because this is
+                # asked in every commit, and to compile it takes longer than to answer it.
+                run_ids = tuple({run_id for run_id, _ in fences})
+                text = f"SELECT id, epoch FROM {fence_table.name} WHERE id IN ({', '.join('?' * len(run_ids))})"  # noqa: S608 - our own name
+                held.update((row[0], row[1]) for row in conn.exec_driver_sql(text, run_ids).all())
+            else:
+                chosen = query.with_for_update(read=not is_exclusive).where(tuple_(identity, epoch).in_(fences))
+                held.update((row[0], row[1]) for row in conn.execute(chosen))
+    return {fence for fence in wanted if (fence.run_id, fence.epoch) not in held}
 
 
-def _chunks(fences: Sequence[Fence]) -> Iterator[Sequence[Fence]]:
+def _chunks(fences: Sequence[tuple[str, int]]) -> Iterator[Sequence[tuple[str, int]]]:
     for start in range(0, len(fences), _FENCES_PER_QUERY):
         yield fences[start : start + _FENCES_PER_QUERY]

@@ -88,5 +88,5 @@ class Leader:
 
     def _advance(self, conn: Connection) -> int:
         if try_lead(conn):
-            self._sequencer.run(conn)
+            self._sequencer.run_all(conn)
         return head(conn)

@@ -4,9 +4,9 @@ Row numbers are not in commit order, so a reader that remembers the highest one 
 positions, in one place and after the fact: on SQLite the writer before each commit, on servers the leader.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import BigInteger, Column, Connection, Index, Integer, Table, bindparam, func, insert, select, update
 
@@ -21,6 +21,8 @@ from bcce.storage.upsert import upsert
 _HEAD = ":head"
 #: How many rows get their positions in one statement; bounds how long the statement holds its locks.
 _BATCH = 10_000
+#: By how much events may be out of the order of their times: those of one transaction are written together.
+_SLACK = timedelta(minutes=1)
 
 outbox = Table(
     "outbox",
@@ -63,6 +65,7 @@ class OutboxRow:
 #: Inline: nobody needs the ordinal, so no database is asked for it.
 _INSERT = insert(outbox).inline()
 _BEGIN = upsert(outbox_cursors, keys=["name"])
+_READ_HEAD = select(outbox_cursors.c.position).where(outbox_cursors.c.name == _HEAD)
 _ADVANCE = upsert(
     outbox_cursors,
     keys=["name"],
@@ -86,7 +89,7 @@ _ASSIGN = (
 def event_item(ids: Ids, event: Event, *, correlation_id: str | None = None) -> Item:
     """The row that publishes `event` if the write it is part of commits."""
     return _INSERT, {
-        "id": ids.new("evt"),
+        "id": ids.new("evt", event.timestamp),
         "tenant_id": event.tenant_id,
         "at": event.timestamp,
         "type": event.type,
@@ -96,13 +99,34 @@ def event_item(ids: Ids, event: Event, *, correlation_id: str | None = None) -> 
     }
 
 
-def read_after(conn: Connection, position: int, limit: int, *, tenant_id: TenantId | None) -> list[OutboxRow]:
-    """At most `limit` events after `position`, in order; of one tenant, or of all when None."""
+def read_after(
+    conn: Connection, position: int, limit: int, *, tenant_id: TenantId | None, types: Collection[str] | None = None
+) -> list[OutboxRow]:
+    """At most `limit` events after `position`, in order; of one tenant or of all (None), of some types or of all (None)."""
     columns = [outbox.c[name] for name in OutboxRow.__slots__]
     query = select(*columns).where(outbox.c.position > position).order_by(outbox.c.position).limit(limit)
     if tenant_id is not None:
         query = query.where(outbox.c.tenant_id == tenant_id)
+    if types is not None:
+        query = query.where(outbox.c.type.in_(sorted(types)))
     return [OutboxRow(**row) for row in conn.execute(query).mappings()]
+
+
+def position_before(conn: Connection, moment: datetime) -> int:
+    """A position behind which every event from `moment` on is found, not far in front of the first of them.
+
+    Found by halving, since times have no index: events are written nearly in the order of their times.
+    """
+    low, high = 0, head(conn)
+    slack = moment - _SLACK
+    while low < high:
+        middle = (low + high) // 2
+        at = conn.execute(select(outbox.c.at).where(outbox.c.position > middle).order_by(outbox.c.position).limit(1)).scalar()
+        if at is not None and at < slack:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def cursor(conn: Connection, name: str, *, for_update: bool = False) -> int:
@@ -123,7 +147,7 @@ def advance_cursor(conn: Connection, name: str, position: int) -> None:
 
 def head(conn: Connection) -> int:
     """The last position given to an event; 0 when there was none yet."""
-    return cursor(conn, _HEAD)
+    return conn.execute(_READ_HEAD).scalar() or 0
 
 
 def try_lead(conn: Connection) -> bool:

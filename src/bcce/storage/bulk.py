@@ -1,0 +1,53 @@
+"""Many rows of one prepared statement, with the work that is the same for all of them done once.
+
+SQLAlchemy builds a dictionary for each row before it makes a tuple of it; for the journal's rows that costs more than SQLite itself.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, Executable
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.dml import UpdateBase
+
+from bcce.storage.sequencer import touch
+
+_Column = tuple[str, Callable[[Any], Any] | None, Any]
+
+
+class _Plan:
+    """A statement's text, and for each of its parameters where a row has it and how it becomes the driver's."""
+
+    def __init__(self, statement: Executable, dialect: Dialect, keys: tuple[str, ...]) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=list(keys))  # type: ignore[attr-defined]  # every statement of Core can
+        if not isinstance(compiled, SQLCompiler):
+            raise TypeError("only statements of Core can be executed")
+        self.text = str(compiled)
+        processors: Mapping[str, Any] = compiled._bind_processors
+        constants = compiled.construct_params(dict.fromkeys(keys))
+        self.columns: list[_Column] = [(name, processors.get(name), constants.get(name)) for name in compiled.positiontup or ()]
+        self.table = getattr(statement.table, "name", None) if isinstance(statement, UpdateBase) else None
+        self.is_insert = bool(getattr(statement, "is_insert", False))
+
+    def values(self, row: Mapping[str, object]) -> tuple[Any, ...]:
+        """The driver's values of one row."""
+        return tuple(
+            [
+                process(row.get(name, constant)) if process is not None else row.get(name, constant)
+                for name, process, constant in self.columns
+            ]
+        )
+
+
+@lru_cache(maxsize=256)
+def _planned(statement: Executable, dialect: Dialect, keys: tuple[str, ...]) -> _Plan:
+    return _Plan(statement, dialect, keys)
+
+
+def execute_many(conn: Connection, statement: Executable, rows: Sequence[Mapping[str, object]]) -> None:
+    """Execute a prepared statement once for each of `rows`, which all have the same keys. The statement is one object of a module."""
+    plan = _planned(statement, conn.dialect, tuple(rows[0]))
+    if plan.is_insert:
+        touch(conn, plan.table)
+    conn.exec_driver_sql(plan.text, [plan.values(row) for row in rows])
