@@ -53,8 +53,8 @@ types: $(DEV) ## Check the types
 	$(BIN)/mypy
 	$(BIN)/mypy tools
 
-bench: $(BASE) ## Measure (ARGS="--json")
-	@$(BIN)/bcce bench $(ARGS)
+bench: $(BASE) ## Measure (ARGS="workflows --json")
+	@$(BIN)/bcce bench $(or $(ARGS),startup)
 
 docs: $(DEV) ## Write the reference pages from the code, then check them
 	$(BIN)/python -m tools.docs

@@ -15,7 +15,7 @@ from bcce.storage.doors import Append, Database, Fence, open_database
 from bcce.storage.errors import StaleEpoch
 from bcce.workflows import repository
 from bcce.workflows.errors import RunEnded, UnknownRun
-from bcce.workflows.journal import Journal, record_fact, wake
+from bcce.workflows.journal import Journal, add_items, record_fact, wake
 from bcce.workflows.model import DEFINITION_FORMAT, Effect, RunState, StepRecord, StepState
 from bcce.workflows.tables import definitions, runs
 
@@ -156,7 +156,7 @@ async def test_a_stale_append_in_a_group_harms_no_other_run(db: Database, journa
 
 async def test_a_fact_of_a_run_that_is_over_is_refused(db: Database) -> None:
     run_id = await new_run(db)
-    await db.write(lambda conn: repository.end_run(conn, run_id, RunState.COMPLETED, output={}, error=None))
+    await db.write(lambda conn: add_items(conn, repository.end_run(run_id, RunState.COMPLETED, output={}, error=None)))
 
     with pytest.raises(RunEnded):
         await db.write(lambda conn: record_fact(conn, run_id))

@@ -138,6 +138,34 @@ async def test_a_script_is_judged_and_a_workflow_checked(client: httpx.AsyncClie
     assert [item["name"] for item in (await client.get("/api/v1/workflows")).json()["items"]] == ["remediate"]
 
 
+async def test_a_text_that_is_no_workflow_is_a_finding(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/api/v1/workflows/validate", json={"text": "name: ["})
+
+    assert answer.status_code == 200
+    assert [(item["rule_id"], item["line"]) for item in answer.json()["findings"]] == [("workflow.syntax", 1)]
+    assert (answer.json()["valid"], answer.json()["name"]) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("form", "media_type", "start"),
+    [("text", "text/plain", "remediate\n"), ("mermaid", "text/plain", "flowchart TD\n"), ("svg", "image/svg+xml", "<svg ")],
+)
+async def test_a_workflow_is_drawn(client: httpx.AsyncClient, form: str, media_type: str, start: str) -> None:
+    answer = await client.get(f"/api/v1/workflows/remediate/graph?format={form}")
+
+    assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, media_type)
+    assert answer.text.startswith(start)
+
+
+async def test_what_cannot_be_drawn_is_a_problem(client: httpx.AsyncClient) -> None:
+    assert problem(await client.get("/api/v1/workflows/nobody/graph")) == (404, "unknown-workflow")
+    assert problem(await client.get("/api/v1/workflows/remediate/graph?format=png")) == (400, "invalid-input")
+    assert problem(await client.get("/api/v1/workflows/remediate/graph", headers={"Authorization": "Bearer bcce_pat_wrong"})) == (
+        401,
+        "unauthenticated",
+    )
+
+
 @pytest.mark.parametrize("path", ["/scripts/check", "/tokens", "/workflows/validate", "/webhooks/alertmanager"])
 async def test_whoever_is_not_known_sends_no_body(client: httpx.AsyncClient, path: str) -> None:
     sent = 0

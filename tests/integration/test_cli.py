@@ -214,6 +214,8 @@ def test_an_alert_that_is_sent_is_shown_and_becomes_an_incident(served: Shell) -
         (("alert", "send", "nofile.json"), ""),
         (("workflow", "show", "nobody"), ""),
         (("workflow", "validate", "nofile.yaml"), ""),
+        (("workflow", "graph", "nofile.yaml"), ""),
+        (("workflow", "graph", "nobody"), ""),
         (("token", "revoke", "tok_nobody"), ""),
     ],
 )
@@ -231,7 +233,16 @@ def test_a_workflow_file_is_shown_and_checked(served: Shell) -> None:
     (served.folder / "mine.yaml").write_text('version: "1.0"\nname: mine\nsteps:\n  - id: a\n    type: nosuch\n')
     done = served.run("workflow", "validate", "mine.yaml")
     assert done.returncode != 0
-    assert "nosuch" in done.stdout + done.stderr
+    assert "mine.yaml:5:5: there is no step type 'nosuch'" in done.stdout
+    assert served.run("workflow", "validate", "-", given="name: [").stdout.startswith("stdin:1:8: ")
+
+
+def test_a_workflow_is_drawn_by_name_and_from_a_file(served: Shell) -> None:
+    assert served.ok("workflow", "graph", "remediate").startswith("remediate\n├─ context")
+    (served.folder / "mine.yaml").write_text("name: mine\nsteps:\n  - id: a\n    type: nosuch\n")
+    assert served.ok("workflow", "graph", "mine.yaml", "--format", "mermaid") == 'flowchart TD\n  s0["a · nosuch"]\n'
+    assert served.run("workflow", "graph", "-", "--format", "svg", given="a: [").returncode != 0
+    assert "urn:bcce:workflow" in served.ok("workflow", "schema")
 
 
 def test_tokens_are_made_listed_used_and_revoked(served: Shell) -> None:

@@ -145,7 +145,7 @@ def test_what_an_encoding_does_not_have_is_escaped(place: Place) -> None:
 
 @pytest.mark.parametrize(
     ("text", "code", "line"),
-    [(BAD, "invalid-workflow", 3), (UNKNOWN, None, None), ("a: [", "invalid-workflow", 1), ("", "invalid-workflow", 1)],
+    [(BAD, "workflow.wrong-value", 3), (UNKNOWN, None, None), ("a: [", "workflow.syntax", 1), ("", "workflow.wrong-value", 1)],
 )
 def test_a_workflow_with_anything_wrong_is_json_and_exit_1(place: Place, text: str, code: str | None, line: int | None) -> None:
     (place.folder / "mine.yaml").write_text(text)
@@ -156,6 +156,15 @@ def test_a_workflow_with_anything_wrong_is_json_and_exit_1(place: Place, text: s
     assert found["findings"][0]["message"] in plain.stdout
     if code is not None:
         assert (found["findings"][0]["rule_id"], found["findings"][0]["line"]) == (code, line)
+
+
+def test_a_workflow_s_findings_come_as_sarif(place: Place) -> None:
+    (place.folder / "mine.yaml").write_text("a: [")
+    done = place.run("workflow", "validate", "mine.yaml", "--format", "sarif")
+    result = json.loads(done.stdout)["runs"][0]["results"][0]
+
+    assert (done.returncode, result["ruleId"]) == (1, "workflow.syntax")
+    assert result["locations"][0]["physicalLocation"]["artifactLocation"] == {"uri": "mine.yaml"}
 
 
 def test_a_workflow_that_cannot_be_read_is_json_and_exit_64(place: Place) -> None:

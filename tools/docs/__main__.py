@@ -16,7 +16,7 @@ def expected() -> dict[str, str]:
 def differences(folder: Path) -> list[str]:
     """The names of the files in `folder` that are missing, different, or written by nobody."""
     pages = expected()
-    found = {file.name: file.read_text(encoding="utf-8") for file in folder.glob("*.md")}
+    found = {file.name: file.read_text(encoding="utf-8") for pattern in ("*.md", "*.json") for file in folder.glob(pattern)}
     return sorted(name for name in pages.keys() | found.keys() if pages.get(name) != found.get(name))
 
 

@@ -1,6 +1,7 @@
 """One function for each reference page: it looks at the running code and gives the page's Markdown."""
 
 import importlib
+import json
 import pkgutil
 import tomllib
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from bcce.safety.rules.powershell import all_rules as powershell_rules
 from bcce.safety.validators.bash import BUILT_IN as bash_judge
 from bcce.safety.validators.powershell import BUILT_IN as powershell_judge
 from bcce.security.authz import ROLE_PERMISSIONS, Permission, Role
+from bcce.workflows.schema import workflow_schema
 from tools.docs.markdown import code, first_line, page, table
 
 PREFIX = "bcce."
@@ -222,6 +224,12 @@ def _key_table(model: type[Section]) -> str:
     return table(("key", "type", "default", "meaning"), rows)
 
 
+def workflow_language() -> str:
+    """The schema of workflow files with the step types that are built in; `bcce workflow schema` adds those of installed plugins."""
+    points = built_ins()["bcce.step_types"]
+    return json.dumps(workflow_schema({point.name: point.load().params for point in points}), indent=1, ensure_ascii=False) + "\n"
+
+
 #: File name below `docs/reference` -> the function that writes it and what the index says of it.
 PAGES: dict[str, tuple[Callable[[], str], str]] = {
     "api.md": (api, "every endpoint"),
@@ -233,6 +241,7 @@ PAGES: dict[str, tuple[Callable[[], str], str]] = {
     "plugins.md": (plugins, "every extension point and what is built in"),
     "rules.md": (rules, "every rule that judges a script"),
     "script-policy.md": (script_policy, "every key of a script policy"),
+    "workflow.schema.json": (workflow_language, "every key of a workflow file, as a JSON Schema for editors"),
 }
 
 

@@ -44,6 +44,10 @@ class Client:
         """The JSON of a GET; query values that are None are left out."""
         return await self._send("GET", path, params={name: value for name, value in query.items() if value is not None})
 
+    async def get_text(self, path: str, **query: str) -> str:
+        """The body of a GET as text."""
+        return (await self._answer("GET", path, params=query)).text
+
     async def post(self, path: str, body: Any) -> Any:
         """The JSON of a POST with a JSON body."""
         return await self._send("POST", path, json=body)
@@ -61,6 +65,9 @@ class Client:
         return await self._send("DELETE", path, params=query)
 
     async def _send(self, method: str, path: str, **options: Any) -> Any:
+        return (await self._answer(method, path, **options)).json()
+
+    async def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             response = await self.http.request(method, path, **options)
         except (httpx.InvalidURL, UnicodeEncodeError) as error:
@@ -73,12 +80,12 @@ class Client:
             except json.JSONDecodeError:
                 body = {"detail": f"the server answered {response.status_code}"}
             raise ApiProblem(body, response.status_code)
-        return response.json()
+        return response
 
 
 @asynccontextmanager
-async def connect() -> AsyncIterator[Client]:
-    """A client with the administrator's token of this installation."""
+async def connect(*, works: bool = False) -> AsyncIterator[Client]:
+    """A client with the administrator's token of this installation. `works`: without a server, runs are advanced in this process."""
     where = home()
     running = read_server(where)
     if running is not None:
@@ -94,7 +101,7 @@ async def connect() -> AsyncIterator[Client]:
 
     settings = load_settings().settings
     configure_logging("console", "WARNING", secrets=settings.database.secrets())
-    async with open_runtime(settings, home=where, works=False) as runtime:
+    async with open_runtime(settings, home=where, works=works) as runtime:
         transport = httpx.ASGITransport(create_app(runtime))
         headers = _auth(admin_token_path(where))
         async with httpx.AsyncClient(transport=transport, base_url="http://bcce.local", headers=headers, timeout=_TIMEOUT_S) as http:
@@ -112,11 +119,11 @@ def read_server(where: Path) -> dict[str, Any] | None:
     return found if Path(f"/proc/{found.get('pid')}").exists() else None
 
 
-def call(action: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
-    """What `action` returns, run in an event loop of its own."""
+def call(action: Callable[[Client], Coroutine[Any, Any, T]], *, works: bool = False) -> T:
+    """What `action` returns, run in an event loop of its own; `works` as for `connect`."""
 
     async def run() -> T:
-        async with connect() as client:
+        async with connect(works=works) as client:
             return await action(client)
 
     return asyncio.run(run())

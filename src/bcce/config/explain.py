@@ -90,7 +90,8 @@ def _hint(detail: ErrorDetails, path: Where) -> str | None:
         near = get_close_matches(detail["input"].lower(), options, n=1)
         return f"did you mean {near[0]!r}?" if near else None
     if path == ("version",):
-        return 'supported are version: "1.0" and version: "0.1.0"'
+        known = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", ""))) or ["1.0", "0.1.0"]
+        return f"supported {'are' if len(known) > 1 else 'is'} {' and '.join(f'version: {chr(34)}{item}{chr(34)}' for item in known)}"
     return _HINTS.get(detail["type"])
 
 

@@ -138,7 +138,9 @@ class _Loader(Generic[M]):
             self._notices.append(f"{path}: the file is empty, every setting has its default")
             return
         if not isinstance(value, dict):
-            raise InvalidConfig([root.problem("a configuration file is a mapping of keys to values", (), hint='begin with version: "1.0"')])
+            field = self._model.model_fields.get("version")
+            hint = f'begin with version: "{field.default}"' if field is not None else None
+            raise InvalidConfig([root.problem("a configuration file is a mapping of keys to values", (), hint=hint)])
         has_overlays = "environments" in self._model.model_fields
         overlays = value.get("environments") if has_overlays else None
         top = {key: item for key, item in value.items() if key != "environments" or not has_overlays}

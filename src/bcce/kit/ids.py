@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import NewType
 
 from bcce.kit.clock import Clock
@@ -55,25 +56,50 @@ PREFIXES: dict[str, str] = {
 
 #: Crockford's base 32 in lower case: no i, l, o, u, so an id read aloud is not misheard.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_SHIFTS = range(120, -1, -10)
+_RANDOM_BYTES = 10
+_POOL = 100
 _BODY = re.compile(f"[{_ALPHABET}]{{26}}")
+
+
+class _Entropy:
+    """Random bytes, asked of the system for many ids at once: on some machines each question costs more than the id."""
+
+    def __init__(self) -> None:
+        self._left: list[bytes] = []
+        # A child process would hand out the same bytes as its parent.
+        os.register_at_fork(after_in_child=self._left.clear)
+
+    def __call__(self, size: int) -> bytes:
+        while size == _RANDOM_BYTES:
+            try:
+                return self._left.pop()
+            except IndexError:
+                found = os.urandom(_RANDOM_BYTES * _POOL)
+                self._left += [found[at : at + _RANDOM_BYTES] for at in range(0, len(found), _RANDOM_BYTES)]
+        return os.urandom(size)
+
+
+_ENTROPY = _Entropy()
 
 
 class Ids:
     """Makes ids: 48 bits of milliseconds, then 80 random bits, in Crockford base 32 (the ULID layout)."""
 
-    def __init__(self, clock: Clock, entropy: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(self, clock: Clock, entropy: Callable[[int], bytes] = _ENTROPY) -> None:
         self._clock = clock
         self._entropy = entropy
 
-    def new(self, prefix: str) -> str:
-        """A fresh id of the kind `prefix`.
+    def new(self, prefix: str, at: datetime | None = None) -> str:
+        """A fresh id of the kind `prefix`; `at` is the moment it says it was made, None for now.
 
         Raises:
             KeyError: `prefix` is not in `PREFIXES`.
         """
         PREFIXES[prefix]
-        millis = int(self._clock.now().timestamp() * 1000)
-        return f"{prefix}_{_encode((millis << 80) | int.from_bytes(self._entropy(10), 'big'))}"
+        millis = int((at or self._clock.now()).timestamp() * 1000)
+        return f"{prefix}_{_encode((millis << 80) | int.from_bytes(self._entropy(_RANDOM_BYTES), 'big'))}"
 
 
 def derived_id(prefix: str, *parts: str) -> str:
@@ -100,8 +126,4 @@ def parse_id(text: str, prefix: str) -> str:
 
 
 def _encode(number: int) -> str:
-    digits = []
-    for _ in range(26):
-        number, rest = divmod(number, 32)
-        digits.append(_ALPHABET[rest])
-    return "".join(reversed(digits))
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])

@@ -14,6 +14,10 @@ _HIDDEN = re.compile(
 )
 
 
+#: Made once: `json.dumps` makes a new one for every value.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def clean(text: str, *, limit: int) -> str:
     """`text` in Unicode normal form C without control or direction characters, at most `limit` characters.
 
@@ -42,7 +46,7 @@ def canonical_json(value: object) -> bytes:
         ValueError: not a number (NaN, infinity), or a lone surrogate.
         TypeError: not a JSON value.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def digest(value: object) -> str:

@@ -15,7 +15,7 @@ from bcce.kit.variables import is_variable_name
 from bcce.knowledge.errors import InvalidParameter
 from bcce.knowledge.names import normalize_name
 from bcce.knowledge.patterns import MAX_COST, check_pattern, match_cost
-from bcce.workflows.definition import parse_duration_s
+from bcce.workflows.durations import parse_duration_s
 
 #: Shells that an SOP's script may be written in.
 SHELLS = ("bash",)

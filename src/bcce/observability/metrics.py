@@ -27,6 +27,7 @@ class Metrics:
         self._failed = Counter(
             "bcce_step_execution_failed", "Attempts of steps that failed.", ["stepType", "errorType"], registry=self.registry
         )
+        self._steps: dict[tuple[str, str], tuple[Histogram, Counter | None]] = {}
         self._alerts = Counter("bcce_alerts_received", "Alerts that were stored.", ["provider", "source"], registry=self.registry)
         self._refused = Counter("bcce_webhooks_refused", "Webhook bodies that were refused, by reason.", ["reason"], registry=self.registry)
         self._requests = Counter(
@@ -36,11 +37,16 @@ class Metrics:
 
     def step_ended(self, step_type: str, *, status: str, duration_ms: float, error: str | None) -> None:
         """One attempt of a step ended; `error` is the error's code when it failed, else None."""
-        self._duration.labels(step_type, status).observe(duration_ms)
+        if (step_type, status) not in self._steps:
+            # To find a child by its labels takes longer than to count.
+            completed = self._completed.labels(step_type) if status == "completed" else None
+            self._steps[step_type, status] = self._duration.labels(step_type, status), completed
+        duration, completed = self._steps[step_type, status]
+        duration.observe(duration_ms)
         if error is not None:
             self._failed.labels(step_type, error).inc()
-        elif status == "completed":
-            self._completed.labels(step_type).inc()
+        elif completed is not None:
+            completed.inc()
 
     def alerts_received(self, provider: str, source: str, count: int) -> None:
         """`count` alerts of one delivery are durable."""

@@ -48,6 +48,13 @@ class Reaction:
     rings: list[RunId] = field(default_factory=list)
 
 
+#: What the pipeline reacts to; everything else it passes over.
+_REACTS_TO = frozenset({"alert.received", "alert.resolved", "workflow.failed", "workflow.cancelled"})
+#: So many events may be passed over before the cursor is written.
+_SKIPPED = 5_000
+_BREATH_S = 0.01
+
+
 class Pipeline:
     """Follows the outbox until stopped.
 
@@ -77,6 +84,7 @@ class Pipeline:
         self._ring = ring
         self._news = asyncio.Event()
         self._expires_next = 0.0
+        self._position = self._written = 0
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -96,16 +104,29 @@ class Pipeline:
         return self._task is not None and not self._task.done()
 
     async def catch_up(self) -> int:
-        """Handles every event there is now; returns how many."""
+        """Handles every event there is now that it reacts to; returns how many."""
         handled = 0
         while True:
-            position = await self._db.read(lambda conn: outbox.cursor(conn, CURSOR))
-            rows = await self._db.read(lambda conn: outbox.read_after(conn, position, _PAGE, tenant_id=None))  # noqa: B023 - awaited at once
+            rows, head = await self._db.read(self._read)
             for row in rows:
                 await self._handle(row)
                 handled += 1
+                self._position = row.position
             if len(rows) < _PAGE:
+                await self._skip_to(head)
                 return handled
+
+    def _read(self, conn: Connection) -> tuple[list[OutboxRow], int]:
+        """The next events that it reacts to, and the position of the last of all events there are."""
+        position = max(self._position, outbox.cursor(conn, CURSOR))
+        return outbox.read_after(conn, position, _PAGE, tenant_id=None, types=_REACTS_TO), outbox.head(conn)
+
+    async def _skip_to(self, position: int) -> None:
+        """Remembers that nothing up to `position` is left to do; written down only now and then, since to read again costs little."""
+        self._position = max(self._position, position)
+        if self._position - self._written >= _SKIPPED:
+            self._written = self._position
+            await self._db.write(lambda conn: outbox.advance_cursor(conn, CURSOR, self._written))
 
     async def _follow(self) -> None:
         while True:
@@ -133,6 +154,8 @@ class Pipeline:
         try:
             async with asyncio.timeout(_IDLE_S):
                 await self._news.wait()
+                # Events come in crowds; a look at each would cost more than what is looked for.
+                await self._clock.sleep(_BREATH_S)
         except TimeoutError:
             pass  # a look every second is the guarantee behind the notification
 
@@ -162,6 +185,7 @@ class Pipeline:
             "alert.received": self._alert_received,
             "alert.resolved": self._alert_resolved,
             "workflow.failed": self._workflow_failed,
+            "workflow.cancelled": self._workflow_failed,
         }
         handler = handlers.get(row.type)
         if handler is not None:
@@ -212,6 +236,8 @@ class Pipeline:
         if incident is None or incident.state in TERMINAL or incident.state is IncidentState.ESCALATED:
             return
         reason = f"the workflow failed at step {row.data.get('stepId')}: {row.data.get('error')}"
+        if row.type == "workflow.cancelled":
+            reason = "somebody cancelled its workflow"
         self._incidents.transition(actor, conn, incident.id, IncidentState.ESCALATED, reason, correlation_id=row.correlation_id or row.id)
 
     def _alert(self, conn: Connection, row: OutboxRow) -> Alert | None:

@@ -1,24 +1,17 @@
-"""A workflow file as data: what it may hold, read with the line and column of everything.
+"""A workflow file as data: what its steps are, which follow which, and which stand inside others. Pure.
 
-Reading accepts any step type and any parameters; whether they make sense is `validation`'s question, because it needs the registered step
-types.
+`reader` makes these from a text. Reading accepts any step type and any parameters; whether they make sense is `validation`'s question,
+because it needs the registered step types.
 """
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from difflib import get_close_matches
-from typing import cast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from functools import cached_property
 
-from bcce.config.document import Document, read_yaml
-from bcce.kit.errors import InvalidDocument
+from bcce.config.document import Where
 from bcce.kit.text import digest
-from bcce.resilience.retry import Backoff, RetryPolicy
-from bcce.workflows.errors import InvalidWorkflow
-
-SUPPORTED_VERSIONS = ("1.0", "1")
-MAX_STEPS = 500
-MAX_DEPTH = 8
+from bcce.resilience.retry import RetryPolicy
 
 INPUT_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -29,50 +22,217 @@ INPUT_TYPES: dict[str, tuple[type, ...]] = {
     "array": (list,),
 }
 
-_WORKFLOW_KEYS = {"version", "name", "description", "inputs", "steps", "outputs"}
-_STEP_KEYS = {
-    *("id", "name", "type", "description", "depends_on", "when", "with", "retry", "timeout", "condition", "then", "else", "parallel"),
+CONDITION, PARALLEL, FOREACH, GROUP, COMPOSITE = "condition", "parallel", "foreach", "group", "composite"
+#: Step types that hold steps, and the keys under which they hold them. The engine walks these itself; all others pass its door.
+SCOPES: dict[str, tuple[str, ...]] = {
+    CONDITION: ("then", "else"),
+    PARALLEL: ("steps",),
+    FOREACH: ("steps",),
+    GROUP: ("steps",),
+    COMPOSITE: ("steps",),
 }
-_RETRY_KEYS = {"attempts", "backoff", "base", "cap", "jitter", "on"}
-_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
+
+
+class Strategy(StrEnum):
+    """What a step that holds others does when one of them fails.
+
+    abort: it stops those that run and fails. wait-all: it lets the others end, then fails. continue: it goes on, and lists who failed.
+    """
+
+    ABORT = "abort"
+    WAIT_ALL = "wait-all"
+    CONTINUE = "continue"
+
+
+class OnFailure(StrEnum):
+    """What a step's failure, after all its tries, means for the list it stands in.
+
+    fail: the list has failed. continue: the list goes on. compensate: as fail, and what completed before is undone, the latest first.
+    """
+
+    FAIL = "fail"
+    CONTINUE = "continue"
+    COMPENSATE = "compensate"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputSpec:
-    """One input: its JSON type, whether a run must bring it, and what it is when a run does not."""
+    """One input: its JSON type, whether a run must bring it, and what it is when a run does not. A secret one is masked everywhere."""
 
     type: str = "string"
     required: bool = True
     default: object = None
     description: str = ""
+    secret: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """Limits of an agent's step. `allowed_paths` are patterns; `cmd_allowlist` empty means no command at all."""
+
+    timeout_seconds: int = 30
+    max_files: int = 10
+    max_edits: int = 5
+    allowed_paths: tuple[str, ...] = ("**/*",)
+    cmd_allowlist: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Concurrency:
+    """Runs of one group: at most `limit` at a time; with `cancel_in_progress` the newest cancels those before it."""
+
+    group: str
+    limit: int = 1
+    cancel_in_progress: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Integration:
+    """A connector that hears of some events of each run. `parameters` are the connector's own."""
+
+    type: str
+    events: tuple[str, ...]
+    parameters: Mapping[str, object]
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Step:
-    """One step of a file. `line` and `column` count from 1; `timeout_s` None means no limit."""
+    """One step of a file. `line` and `column` count from 1; `where` is its path in the document. A type that is not given is empty.
+
+    `depends_on` None: it follows the step above it. `timeout_s` None: no limit. `branches` are the lists of steps that a scope
+    holds, by the key they stand under. `condition` is a condition's, `items` and `limit` a foreach's (`limit` None: as many at a time
+    as the engine allows).
+    """
 
     id: str
     type: str
     line: int
     column: int
     description: str = ""
-    depends_on: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] | None = None
+    parallel: bool = False
     when: str | None = None
     parameters: Mapping[str, object] = field(default_factory=dict)
+    context: Mapping[str, object] = field(default_factory=dict)
     retry: RetryPolicy | None = None
     timeout_s: float | None = None
+    on_failure: OnFailure = OnFailure.FAIL
+    fallback: "Step | None" = None
+    compensate: "Step | None" = None
+    policy: Policy | None = None
     condition: str | None = None
-    then: tuple["Step", ...] = ()
-    otherwise: tuple["Step", ...] = ()
+    items: object = None
+    limit: int | None = None
+    strategy: Strategy = Strategy.ABORT
+    branches: Mapping[str, "StepList"] = field(default_factory=dict)
+    where: Where = ()
 
-    def walk(self) -> "list[Step]":
-        """The step and all steps below it, in file order."""
-        return [self, *(inner for child in (*self.then, *self.otherwise) for inner in child.walk())]
+    @cached_property
+    def given(self) -> Mapping[str, object]:
+        """All parameters as the file gives them, with `context` and `policy` where it has them."""
+        policy = {"policy": {item.name: getattr(self.policy, item.name) for item in fields(self.policy)}} if self.policy else {}
+        return {**self.parameters, **({"context": dict(self.context)} if self.context else {}), **policy}
+
+    @property
+    def is_scope(self) -> bool:
+        """It holds steps and does nothing itself."""
+        return self.type in SCOPES
+
+    def walk(self) -> Iterator["Step"]:
+        """The step and all steps below it, in file order; without fallbacks and compensations."""
+        yield self
+        for branch in self.branches.values():
+            for child in branch.steps:
+                yield from child.walk()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+class StepList:
+    """Steps that stand in one list, and what each of them waits for.
+
+    A step with `depends_on` waits for exactly those. One without waits for the nearest step above it that does not itself wait for this
+    one; with `parallel: true` it waits for whatever that one waits for. In a `parallel` block a step without `depends_on` waits for
+    nothing.
+
+    Args:
+        is_parallel: the list of a `parallel` block.
+        is_strict: every step also waits for the one above it, as in format 1.
+    """
+
+    def __init__(self, steps: tuple[Step, ...], *, is_parallel: bool = False, is_strict: bool = False) -> None:
+        self.steps = steps
+        self.is_parallel = is_parallel
+        self.is_strict = is_strict
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Step]:
+        """The list's own steps."""
+        return {step.id: step for step in self.steps}
+
+    @cached_property
+    def needs(self) -> Mapping[str, tuple[str, ...]]:
+        """For each step the ids of the steps of this list that must have ended before it begins."""
+        stated = {step.id: tuple(dict.fromkeys(name for name in step.depends_on or () if name in self.by_id)) for step in self.steps}
+        if self.is_strict:
+            order = [step.id for step in self.in_order(stated)]
+            return {name: (order[at - 1],) if at else () for at, name in enumerate(order)}
+        needs: dict[str, tuple[str, ...]] = {}
+        for at, step in enumerate(self.steps):
+            if step.depends_on is not None or self.is_parallel:
+                needs[step.id] = stated[step.id]
+                continue
+            above = next((other for other in reversed(self.steps[:at]) if not self._waits(other.id, step.id, stated)), None)
+            if above is None:
+                needs[step.id] = ()
+            else:
+                needs[step.id] = needs[above.id] if step.parallel else (above.id,)
+        return needs
+
+    def in_order(self, needs: Mapping[str, tuple[str, ...]] | None = None) -> list[Step]:
+        """The steps, each after those it waits for, else as written; steps that wait for each other come last."""
+        needs = self.needs if needs is None else needs
+        placed: set[str] = set()
+        ordered: list[Step] = []
+        waiting = list(self.steps)
+        while waiting:
+            ready = next((step for step in waiting if placed.issuperset(needs[step.id])), waiting[0])
+            waiting.remove(ready)
+            placed.add(ready.id)
+            ordered.append(ready)
+        return ordered
+
+    @cached_property
+    def in_order_of_needs(self) -> tuple[Step, ...]:
+        """The steps, each after those it waits for, else as written."""
+        return tuple(self.in_order())
+
+    def before(self, step_id: str) -> set[str]:
+        """The ids of all steps of this list that have surely ended when the step begins."""
+        found: set[str] = set()
+        stack = list(self.needs[step_id])
+        while stack:
+            name = stack.pop()
+            if name not in found:
+                found.add(name)
+                stack += self.needs[name]
+        return found
+
+    @staticmethod
+    def _waits(step_id: str, target: str, stated: Mapping[str, tuple[str, ...]]) -> bool:
+        seen: set[str] = set()
+        stack = [step_id]
+        while stack:
+            name = stack.pop()
+            if name == target:
+                return True
+            if name not in seen:
+                seen.add(name)
+                stack += stated[name]
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkflowDefinition:
     """A whole file. `digest` names exactly this text; `path` is None when it came without a file."""
 
@@ -80,206 +240,42 @@ class WorkflowDefinition:
     version: str
     description: str
     inputs: Mapping[str, InputSpec]
-    steps: tuple[Step, ...]
+    body: StepList
     outputs: Mapping[str, object]
     source: str
     path: str | None
+    concurrency: Concurrency | None = None
+    integrations: tuple[Integration, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of the outermost list."""
+        return self.body.steps
 
     @property
     def digest(self) -> str:
         """`sha256:` over the file's bytes."""
         return digest(self.source.encode())
 
+    @cached_property
+    def by_id(self) -> Mapping[str, Step]:
+        """Every step at every depth, in file order; without fallbacks and compensations."""
+        return {step.id: step for outer in self.steps for step in outer.walk()}
+
+    @cached_property
+    def loops(self) -> Mapping[str, tuple[str, ...]]:
+        """For every step the ids of the loops around it, the outermost first."""
+        found: dict[str, tuple[str, ...]] = {}
+        stack = [(step, ()) for step in self.steps]  # type: list[tuple[Step, tuple[str, ...]]]
+        while stack:
+            step, around = stack.pop()
+            for each in (step, step.fallback, step.compensate):
+                if each is not None:
+                    found[each.id] = around
+            inner = (*around, step.id) if step.type == FOREACH else around
+            stack += [(child, inner) for branch in step.branches.values() for child in branch.steps]
+        return found
+
     def all_steps(self) -> list[Step]:
         """Every step at every depth, in file order."""
-        return [inner for step in self.steps for inner in step.walk()]
-
-
-def parse_duration_s(value: object) -> float:
-    """Seconds of `30`, `1.5`, `"250ms"`, `"30s"`, `"5m"`, `"2h"`, `"1d"`; a bare number is seconds.
-
-    Raises:
-        ValueError: not a duration, negative, or above 30 days.
-    """
-    match = _DURATION.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
-    seconds = float(match[1]) * _UNIT_S[match[2]] if match else -1.0
-    if not 0 < seconds <= 30 * 86400:
-        raise ValueError(f"{value!r} is not a duration such as 30s, 5m or 2h")
-    return seconds
-
-
-def read_definition(text: str, path: str | None = None) -> WorkflowDefinition:
-    """The definition that a workflow file's text holds.
-
-    Raises:
-        InvalidWorkflow: with the line and column of the first thing that is wrong.
-    """
-    try:
-        document = read_yaml(text, path)
-    except InvalidDocument as error:
-        raise InvalidWorkflow(
-            error.message.split(": ", 1)[-1] if error.line else error.message,
-            path=path,
-            line=error.line,
-            column=error.column,
-            hint=error.hint,
-        ) from error
-    return _Reader(document, path).definition(text)
-
-
-class _Reader:
-    """Walks a parsed document; every complaint knows where it stands."""
-
-    def __init__(self, document: Document, path: str | None) -> None:
-        self._document = document
-        self._path = path
-        self._seen: dict[str, int] = {}
-
-    def definition(self, source: str) -> WorkflowDefinition:
-        root = self._mapping(self._document.value, ())
-        self._known(root, _WORKFLOW_KEYS, (), "a workflow")
-        version = str(root.get("version", "1.0"))
-        if version not in SUPPORTED_VERSIONS:
-            self._fail(("version",), f"version {version!r} is not supported", f"supported: {SUPPORTED_VERSIONS[0]}")
-        name = root.get("name")
-        if not isinstance(name, str) or not _ID.fullmatch(name.replace(" ", "-")):
-            self._fail(("name",), "a workflow needs a `name` of letters, digits, - and _", "for example name: restart-service")
-        steps = self._steps(root.get("steps"), ("steps",), depth=1)
-        if not steps:
-            self._fail(("steps",), "a workflow needs at least one step", None)
-        outputs = self._mapping(root.get("outputs") or {}, ("outputs",))
-        return WorkflowDefinition(
-            name=cast(str, name),
-            version="1.0",
-            description=str(root.get("description", "")).strip(),
-            inputs=self._inputs(root.get("inputs") or {}),
-            steps=steps,
-            outputs=outputs,
-            source=source,
-            path=self._path,
-        )
-
-    def _inputs(self, value: object) -> dict[str, InputSpec]:
-        inputs: dict[str, InputSpec] = {}
-        for name, raw in self._mapping(value, ("inputs",)).items():
-            where = ("inputs", name)
-            spec = {"type": raw} if isinstance(raw, str) else self._mapping(raw or {}, where)
-            self._known(spec, {"type", "required", "default", "description"}, where, "an input")
-            kind = str(spec.get("type", "string"))
-            if kind not in INPUT_TYPES:
-                self._fail((*where, "type"), f"unknown input type {kind!r}", f"one of {', '.join(INPUT_TYPES)}")
-            default = spec.get("default")
-            if default is not None and not isinstance(default, INPUT_TYPES[kind]):
-                self._fail((*where, "default"), f"the default of input {name!r} is no {kind}", None)
-            required = bool(spec.get("required", "default" not in spec))
-            inputs[name] = InputSpec(type=kind, required=required, default=default, description=str(spec.get("description", "")))
-        return inputs
-
-    def _steps(self, value: object, where: tuple[str | int, ...], *, depth: int) -> tuple[Step, ...]:
-        if value is None:
-            return ()
-        if not isinstance(value, list):
-            self._fail(where, "this must be a list of steps", "begin each step with `- id: …`")
-        if depth > MAX_DEPTH:
-            self._fail(where, f"steps are nested deeper than {MAX_DEPTH} levels", "move the inner steps to a workflow of their own")
-        return tuple(self._step(item, (*where, index), depth) for index, item in enumerate(cast(list[object], value)))
-
-    def _step(self, value: object, where: tuple[str | int, ...], depth: int) -> Step:
-        raw = self._mapping(value, where)
-        name = raw.get("id", raw.get("name"))
-        if not isinstance(name, str) or not _ID.fullmatch(name):
-            self._fail(where, "a step needs an `id` of letters, digits, - and _ that begins with a letter", "for example - id: check_disk")
-        name = cast(str, name)
-        line, column = self._document.place(where)
-        if name in self._seen:
-            self._fail(where, f"the step id {name!r} is used twice (first in line {self._seen[name]})", "give each step its own id")
-        self._seen[name] = line
-        if len(self._seen) > MAX_STEPS:
-            self._fail(where, f"a workflow has at most {MAX_STEPS} steps", None)
-        kind = raw.get("type")
-        if not isinstance(kind, str):
-            self._fail(where, f"step {name!r} has no `type`", None)
-        if kind == "condition" and not isinstance(raw.get("condition"), str | bool):
-            self._fail(where, f"condition {name!r} has no `condition`", 'for example condition: "{{ steps.check.output.ok }}"')
-        return Step(
-            id=name,
-            type=cast(str, kind),
-            line=line,
-            column=column,
-            description=str(raw.get("description", "")).strip(),
-            depends_on=self._names(raw.get("depends_on"), (*where, "depends_on")),
-            when=None if raw.get("when") is None else str(raw["when"]),
-            parameters=self._parameters(raw, where, cast(str, kind)),
-            retry=self._retry(raw.get("retry"), (*where, "retry")),
-            timeout_s=self._duration(raw.get("timeout"), (*where, "timeout")),
-            condition=str(raw["condition"]) if kind == "condition" else None,
-            then=self._steps(raw.get("then"), (*where, "then"), depth=depth + 1),
-            otherwise=self._steps(raw.get("else"), (*where, "else"), depth=depth + 1),
-        )
-
-    def _parameters(self, raw: Mapping[str, object], where: tuple[str | int, ...], kind: str) -> dict[str, object]:
-        inline = {key: item for key, item in raw.items() if key not in _STEP_KEYS}
-        if kind == "condition" and inline:
-            self._known(raw, _STEP_KEYS - {"with"}, where, "a condition")
-        given = self._mapping(raw.get("with") or {}, (*where, "with"))
-        twice = sorted(given.keys() & inline.keys())
-        if twice:
-            self._fail((*where, twice[0]), f"{twice[0]!r} stands both beside and inside `with`", "keep one of them")
-        return {**inline, **given}
-
-    def _retry(self, value: object, where: tuple[str | int, ...]) -> RetryPolicy | None:
-        if value is None:
-            return None
-        raw = self._mapping(value, where)
-        self._known(raw, _RETRY_KEYS, where, "`retry`")
-        attempts = raw.get("attempts", 3)
-        if not isinstance(attempts, int) or isinstance(attempts, bool) or not 1 <= attempts <= 100:
-            self._fail((*where, "attempts"), "`attempts` counts all tries and is a number from 1 to 100", None)
-        backoff = str(raw.get("backoff", "exponential"))
-        if backoff not in {str(item) for item in Backoff}:
-            self._fail((*where, "backoff"), f"unknown backoff {backoff!r}", f"one of {', '.join(Backoff)}")
-        jitter = raw.get("jitter", 0.1)
-        if not isinstance(jitter, int | float) or not 0 <= jitter <= 1:
-            self._fail((*where, "jitter"), "`jitter` is a share from 0 to 1", None)
-        return RetryPolicy(
-            attempts=cast(int, attempts),
-            backoff=Backoff(backoff),
-            base_s=self._duration(raw.get("base"), (*where, "base")) or 1.0,
-            cap_s=self._duration(raw.get("cap"), (*where, "cap")) or 60.0,
-            jitter=float(cast(float, jitter)),
-            on=frozenset(self._names(raw.get("on"), (*where, "on"))),
-        )
-
-    def _names(self, value: object, where: tuple[str | int, ...]) -> tuple[str, ...]:
-        items = [value] if isinstance(value, str) else value or []
-        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            self._fail(where, "this must be a name or a list of names", None)
-        return tuple(cast(list[str], items))
-
-    def _duration(self, value: object, where: tuple[str | int, ...]) -> float | None:
-        if value is None:
-            return None
-        try:
-            return parse_duration_s(value)
-        except ValueError as error:
-            self._fail(where, str(error), "write 30s, 5m, 2h or a number of seconds")
-            raise
-
-    def _mapping(self, value: object, where: tuple[str | int, ...]) -> dict[str, object]:
-        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-            self._fail(where, "this must be a mapping of names to values", None)
-        return dict(cast(Mapping[str, object], value))
-
-    def _known(self, raw: Mapping[str, object], known: set[str], where: tuple[str | int, ...], what: str) -> None:
-        for key in raw:
-            if key not in known:
-                near = get_close_matches(key, known, n=1)
-                self._fail(
-                    (*where, key),
-                    f"{what} has no key {key!r}",
-                    f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}",
-                )
-
-    def _fail(self, where: tuple[str | int, ...], message: str, hint: str | None) -> None:
-        line, column = self._document.place(where)
-        raise InvalidWorkflow(message, path=self._path, line=line, column=column, field=".".join(map(str, where)) or None, hint=hint)
+        return list(self.by_id.values())

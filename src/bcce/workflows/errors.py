@@ -1,6 +1,6 @@
 """What can go wrong with definitions and runs."""
 
-from bcce.kit.errors import BcceError, Conflict, InvalidDocument, NotFound, Unavailable
+from bcce.kit.errors import BcceError, Conflict, Forbidden, InvalidDocument, InvalidInput, NotFound, Unavailable
 
 
 class InvalidWorkflow(InvalidDocument):
@@ -34,6 +34,18 @@ class RunEnded(Conflict):
     code = "run-ended"
 
 
+class NotRepeatable(Conflict):
+    """The run is in no state from which it could go on or be repeated."""
+
+    code = "run-not-repeatable"
+
+
+class ChildFailed(BcceError):
+    """A run that this run started and waited for did not end well."""
+
+    code = "child-run-failed"
+
+
 class StepTimedOut(Unavailable):
     """The step took longer than its timeout."""
 
@@ -51,3 +63,99 @@ class OutputTooLarge(BcceError):
     """The step's output is larger than the journal takes."""
 
     code = "output-too-large"
+
+
+class InvalidHttpRequest(InvalidInput):
+    """The request of an `http` step cannot be sent as it is."""
+
+    code = "invalid-http-request"
+
+
+class HttpDestinationRefused(Forbidden):
+    """Workflows may not send requests there."""
+
+    code = "http-destination-refused"
+
+
+class HttpRedirectRefused(BcceError):
+    """The answer leads to another place, and the step does not follow it there."""
+
+    code = "http-redirect-refused"
+    status = 502
+
+
+class HttpUnreachable(Unavailable):
+    """The host does not answer."""
+
+    code = "http-unreachable"
+
+
+class HttpTimedOut(Unavailable):
+    """The answer took longer than it may."""
+
+    code = "http-timed-out"
+    status = 504
+
+
+class HttpUnavailable(Unavailable):
+    """The host answered that it cannot do it now."""
+
+    code = "http-unavailable"
+
+
+class HttpUnexpectedStatus(BcceError):
+    """The host answered with a status that the step does not expect."""
+
+    code = "http-unexpected-status"
+    status = 502
+
+
+class HttpAnswerTooLarge(BcceError):
+    """The answer is larger than the step takes."""
+
+    code = "http-answer-too-large"
+    status = 502
+
+
+class HttpAnswerUnusable(BcceError):
+    """The answer is not what HTTP allows, or is compressed although that was not asked for."""
+
+    code = "http-answer-unusable"
+    status = 502
+
+
+class SandboxUnavailable(BcceError):
+    """Scripts of workflows cannot be locked in on this machine, so they are not started."""
+
+    code = "sandbox-unavailable"
+
+
+class SandboxBroken(Unavailable):
+    """The sandbox could not be set up for a script; it was not started."""
+
+    code = "sandbox-broken"
+
+
+class ScriptFailed(BcceError):
+    """The script ended with an error."""
+
+    code = "script-failed"
+
+
+class ScriptTimedOut(Unavailable):
+    """The script took longer than it may and was stopped."""
+
+    code = "script-timed-out"
+    status = 504
+
+
+class ScriptOverLimit(BcceError):
+    """The script used more memory, output or disk than it may and was stopped."""
+
+    code = "script-over-limit"
+
+
+class ScriptOutputInvalid(BcceError):
+    """The last line that the script printed is not a JSON object."""
+
+    code = "script-output-invalid"

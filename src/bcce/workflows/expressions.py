@@ -6,28 +6,44 @@ definition's format.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, nodes
+from jinja2 import ChainableUndefined, StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from bcce.kit.text import canonical_json
 from bcce.workflows.errors import InvalidExpression
+from bcce.workflows.template import Template, split
 
 EXPRESSION_VERSION = 1
 MAX_EXPRESSION_CHARS = 4096
 MAX_RESULT_BYTES = 256 * 1024
 
 #: Filters whose result depends on their input alone; `random` and the HTML ones stay out.
-_FILTERS = (
+FILTERS = (
     *("abs", "capitalize", "count", "default", "d", "dictsort", "first", "float", "int", "items", "join", "last", "length", "list"),
     *("lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse", "round", "select", "selectattr", "sort"),
     *("string", "sum", "title", "tojson", "trim", "truncate", "unique", "upper"),
 )
-_WHOLE = re.compile(r"\s*\{\{(?P<expression>(?:(?!\}\}).)*)\}\}\s*", re.DOTALL)
-_PART = re.compile(r"\{\{(?P<expression>(?:(?!\}\}).)*)\}\}", re.DOTALL)
+_ASKING = frozenset({"defined", "undefined", "default", "d"})
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An expression reads `<name>.<path>`, as in `steps.check.output`. `is_asked`: it has an answer for when that is not there."""
+
+    name: str
+    path: tuple[str, ...]
+    is_asked: bool
+
+
+class _Missing(ChainableUndefined, StrictUndefined):
+    """What is not there. It may be asked about and replaced by a default, however deep it is; everything else with it is an error."""
+
+    __slots__ = ()
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -45,9 +61,9 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 def _environment() -> _Environment:
-    environment = _Environment(undefined=StrictUndefined, autoescape=False)
+    environment = _Environment(undefined=_Missing, autoescape=False)
     environment.globals.clear()
-    environment.filters = {name: environment.filters[name] for name in _FILTERS}
+    environment.filters = {name: environment.filters[name] for name in FILTERS}
     return environment
 
 
@@ -57,6 +73,7 @@ class Expressions:
     def __init__(self) -> None:
         self._environment = _environment()
         self._compiled: dict[str, Any] = {}
+        self._split: dict[str, Template] = {}
 
     def evaluate(self, expression: str, scope: Mapping[str, object]) -> object:
         """The value of one bare expression (without braces).
@@ -67,6 +84,8 @@ class Expressions:
         compiled = self._compile(expression)
         try:
             value = compiled(**scope)
+            if isinstance(value, Undefined):
+                str(value)  # which says what is not there
             size = len(canonical_json(value))
         except (TemplateError, SecurityError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
             raise InvalidExpression(
@@ -78,8 +97,7 @@ class Expressions:
 
     def truth(self, condition: str, scope: Mapping[str, object]) -> bool:
         """Whether a condition holds; braces around it are optional."""
-        whole = _WHOLE.fullmatch(condition)
-        return bool(self.evaluate(whole["expression"] if whole else condition, scope))
+        return bool(self.evaluate(self._bare(condition), scope))
 
     def render(self, value: object, scope: Mapping[str, object]) -> object:
         """`value` with every expression inside its strings evaluated.
@@ -87,49 +105,73 @@ class Expressions:
         A string that is one expression becomes that expression's value with its type; an expression amid text becomes text.
         """
         if isinstance(value, str):
-            whole = _WHOLE.fullmatch(value)
-            if whole:
-                return self.evaluate(whole["expression"], scope)
-            return _PART.sub(lambda match: str(self.evaluate(match["expression"], scope)), value)
+            if "{{" not in value:
+                return value
+            template = self._template(value)
+            if template.whole is not None:
+                return self.evaluate(template.whole, scope)
+            pieces = (piece if isinstance(piece, str) else str(self.evaluate(piece.source, scope)) for piece in template.pieces)
+            return "".join(pieces)
         if isinstance(value, Mapping):
             return {key: self.render(item, scope) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.render(item, scope) for item in value]
         return value
 
-    def steps_used(self, value: object, *, is_condition: bool = False) -> set[str]:
-        """The ids of the steps that the expressions inside `value` read.
+    def is_constant(self, value: object) -> bool:
+        """Whether rendering `value` gives `value` whatever the scope is."""
+        if isinstance(value, str):
+            return "{{" not in value
+        if isinstance(value, Mapping):
+            return all(map(self.is_constant, value.values()))
+        return not isinstance(value, list | tuple) or all(map(self.is_constant, value))
+
+    def reads(self, text: str, *, is_condition: bool = False, names: Collection[str] = ("inputs", "steps")) -> list[Read]:
+        """What the expressions in `text` read, each once. A condition may do without braces.
 
         Raises:
-            InvalidExpression: one of them has a syntax error or uses a name other than `inputs` and `steps`.
+            InvalidExpression: one of them has a syntax error or uses another name than `names`.
         """
-        if isinstance(value, Mapping):
-            return set().union(*(self.steps_used(item) for item in value.values()))
-        if isinstance(value, list | tuple):
-            return set().union(*(self.steps_used(item) for item in value))
-        if not isinstance(value, str):
-            return set()
-        found = [match["expression"] for match in _PART.finditer(value)]
-        if is_condition and not found:
-            found = [value]
-        return set().union(*(self._steps_in(expression) for expression in found))
+        template = self._template(text)
+        if template.is_open:
+            raise InvalidExpression("`{{` is never closed", hint="end the expression with }}, or write {{ '{{' }} for the characters")
+        found = [self._bare(text)] if is_condition else template.expressions
+        return list(dict.fromkeys(read for expression in found for read in self._reads(expression, names)))
 
-    def _steps_in(self, expression: str) -> set[str]:
+    def constant_truth(self, condition: str) -> bool | None:
+        """What a condition is that reads nothing; None when it reads something.
+
+        Raises:
+            InvalidExpression: it has a syntax error, or no value.
+        """
+        expression = self._bare(condition)
+        self._compile(expression)
+        tree = self._environment.parse("{{ (" + expression + ") }}")
+        return None if any(True for _ in tree.find_all(nodes.Name)) else self.truth(condition, {})
+
+    def _reads(self, expression: str, names: Collection[str]) -> Iterator[Read]:
         self._compile(expression)
         tree = self._environment.parse("{{ (" + expression + ") }}")
         for name in tree.find_all(nodes.Name):
-            if name.ctx == "load" and name.name not in ("inputs", "steps"):
-                raise InvalidExpression(
-                    f"unknown name {name.name!r} in {{{{ {expression.strip()} }}}}", hint="expressions see `inputs` and `steps`"
-                )
-        used: set[str] = set()
-        for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
-            if isinstance(node, nodes.Getattr | nodes.Getitem) and isinstance(node.node, nodes.Name) and node.node.name == "steps":
-                if isinstance(node, nodes.Getattr):
-                    used.add(node.attr)
-                elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
-                    used.add(str(node.arg.value))
-        return used
+            if name.ctx == "load" and name.name not in names:
+                hint = f"expressions see {', '.join(f'`{item}`' for item in names)} here; text needs quotes"
+                if re.search(r"\.\w+-" + re.escape(name.name), expression):
+                    hint = "a name with - in it stands in brackets: steps['a-b'].output"
+                raise InvalidExpression(f"unknown name {name.name!r} in {{{{ {expression.strip()} }}}}", hint=hint)
+        paths = [path for path in map(_path, _outermost(tree)) if path is not None]
+        asked = {path[:2] for path in _asked(tree)}
+        for path in paths:
+            yield Read(path[0], path[1:], path[:2] in asked)
+
+    def _template(self, text: str) -> Template:
+        if text not in self._split:
+            self._split[text] = split(text)
+        return self._split[text]
+
+    def _bare(self, condition: str) -> str:
+        """A condition without the braces that may stand around it."""
+        whole = self._template(condition).whole
+        return condition if whole is None else whole
 
     def _compile(self, expression: str) -> Any:
         if expression not in self._compiled:
@@ -138,5 +180,39 @@ class Expressions:
             try:
                 self._compiled[expression] = self._environment.compile_expression(expression, undefined_to_none=False)
             except (TemplateSyntaxError, TemplateError) as error:
-                raise InvalidExpression(f"syntax error in {{{{ {expression.strip()} }}}}: {error}") from error
+                hint = "text needs quotes, and operators are words: and, or, not, in, ==, <, ~"
+                raise InvalidExpression(f"syntax error in {{{{ {expression.strip()} }}}}: {error}", hint=hint) from error
         return self._compiled[expression]
+
+
+def _outermost(node: nodes.Node) -> Iterator[nodes.Node]:
+    """Names with all that is taken from them: of `a.b.c` only the whole, not `a.b`."""
+    for child in node.iter_child_nodes():
+        if _path(child) is not None:
+            yield child
+        else:
+            yield from _outermost(child)
+
+
+def _path(node: nodes.Node) -> tuple[str, ...] | None:
+    """`a.b['c']` as its parts; None when it is something else, or not known before the run."""
+    if isinstance(node, nodes.Name):
+        return (node.name,)
+    if isinstance(node, nodes.Getattr):
+        before, key = _path(node.node), node.attr
+    elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
+        before, key = _path(node.node), str(node.arg.value)
+    else:
+        return None
+    return None if before is None else (*before, key)
+
+
+def _asked(tree: nodes.Node) -> Iterator[tuple[str, ...]]:
+    """What an expression has an answer for when it is not there: `x is defined`, `x | default(y)`, `'x' in steps`."""
+    for node in tree.find_all((nodes.Test, nodes.Filter)):
+        if isinstance(node, nodes.Test | nodes.Filter) and node.node is not None and node.name in _ASKING:
+            yield _path(node.node) or ()
+    for compare in tree.find_all(nodes.Compare):
+        for operand in compare.ops:
+            if operand.op in ("in", "notin") and isinstance(compare.expr, nodes.Const):
+                yield (*(_path(operand.expr) or ()), str(compare.expr.value))

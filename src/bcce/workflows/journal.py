@@ -5,6 +5,7 @@ since the segment looked. A *fence* lets a write through only under the epoch th
 write of a worker believed dead.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import TypeVar
@@ -21,7 +22,7 @@ from bcce.storage.outbox import event_item
 from bcce.storage.types import db_now
 from bcce.workflows import repository
 from bcce.workflows.errors import RunEnded, UnknownRun
-from bcce.workflows.model import Effect, Run, RunState, StepRecord, StepState
+from bcce.workflows.model import Effect, Run, StepRecord, StepState
 from bcce.workflows.step_type import gate_id
 from bcce.workflows.tables import steps, workers
 
@@ -46,13 +47,13 @@ def record_fact(conn: Connection, run_id: RunId) -> None:
     state = repository.bump(conn, run_id)
     if state is None:
         raise UnknownRun(details={"runId": run_id})
-    if state is not RunState.ACTIVE:
+    if state not in repository.LIVE:
         raise RunEnded(f"run {run_id} is {state}", details={"runId": run_id, "state": str(state)})
 
 
 def wake(conn: Connection, run_id: RunId) -> bool:
     """Like `record_fact` for a fact that a run need not live to hear; False when it has ended or never was."""
-    return repository.bump(conn, run_id) is RunState.ACTIVE
+    return repository.bump(conn, run_id) in repository.LIVE
 
 
 class Journal:
@@ -62,6 +63,7 @@ class Journal:
         self._db = db
         self._clock = clock
         self._ids = ids
+        self._claims = _Claims(db)
 
     async def load(self, run_id: RunId) -> tuple[Run, dict[str, StepRecord]] | None:
         """The run and the latest attempt of each of its steps, as of one moment; None when there is no such run."""
@@ -72,9 +74,19 @@ class Journal:
 
         return await self._db.read(read)
 
+    async def run(self, run_id: RunId) -> Run | None:
+        """The run's own row; None when there is none."""
+        return await self._db.read(lambda conn: repository.get_run(conn, run_id))
+
+    async def unseen(self, known: Mapping[RunId, int]) -> list[RunId]:
+        """Those of the given runs that have had a fact since the given `wake_seq`."""
+        return await self._db.read(lambda conn: repository.unseen(conn, known))
+
     async def claim(self, run_id: RunId, worker: str) -> Run | None:
         """The run under a new epoch of ours; None when it is not to be had."""
-        return await self._db.write(lambda conn: repository.claim(conn, run_id, worker))
+        run = await self._claims.ask(run_id, worker)
+        # Perhaps its owner is dead.
+        return run if run is not None else await self._db.write(lambda conn: repository.claim(conn, run_id, worker))
 
     async def park(self, run: Run, *, seen: int, wake_at: datetime | None) -> bool:
         """Whether the run was given up; False means that a fact came meanwhile and it must be looked at again."""
@@ -94,9 +106,9 @@ class Journal:
 
         return self._db.write(fenced)
 
-    async def append(self, run: Run, items: list[Item]) -> None:
-        """`items` in the next group commit, if the run is still ours."""
-        await self._db.append(Append(items=tuple(items), fences=(Fence(run.id, run.epoch),)))
+    async def append(self, run: Run, items: list[Item], *, changes_run: bool = False) -> None:
+        """`items` in the next group commit, if the run is still ours; `changes_run`: they change its own row."""
+        await self._db.append(Append(items=tuple(items), fences=(Fence(run.id, run.epoch, changes_run),)))
 
     def started(self, run: Run, record: StepRecord, effect: Effect, input_digest: str) -> list[Item]:
         """The rows that say that an attempt began; `step.started` is published for the first one only."""
@@ -195,3 +207,36 @@ class Journal:
 def add_items(conn: Connection, items: list[Item]) -> None:
     """Executes prepared items inside a write."""
     run_items(conn, items)
+
+
+class _Claims:
+    """Claims of many runs in one write: whatever is asked for while one is in progress goes into the next."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._wanted: dict[str, list[RunId]] = {}
+        self._next: asyncio.Task[dict[RunId, Run]] | None = None
+        self._last: asyncio.Task[dict[RunId, Run]] | None = None
+
+    async def ask(self, run_id: RunId, worker: str) -> Run | None:
+        """The run, if this is who got it."""
+        self._wanted.setdefault(worker, []).append(run_id)
+        if self._next is None:
+            self._next = asyncio.create_task(self._claim(self._last))
+        claimed = await asyncio.shield(self._next)
+        run = claimed.get(run_id)
+        # Of two that asked for the same run as the same worker one gets it.
+        return claimed.pop(run_id) if run is not None and run.lease_owner == worker else None
+
+    async def _claim(self, before: "asyncio.Task[dict[RunId, Run]] | None") -> dict[RunId, Run]:
+        await (asyncio.wait([before]) if before is not None else asyncio.sleep(0))
+        self._last, self._next = self._next, None
+        wanted, self._wanted = self._wanted, {}
+
+        def write(conn: Connection) -> dict[RunId, Run]:
+            claimed: dict[RunId, Run] = {}
+            for worker, run_ids in wanted.items():
+                claimed |= repository.claim_free(conn, run_ids, worker)
+            return claimed
+
+        return await self._db.write(write)

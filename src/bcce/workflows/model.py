@@ -10,19 +10,21 @@ from bcce.kit.errors import BcceError
 from bcce.kit.ids import DefinitionId, RunId, TenantId
 
 #: The layout of snapshots and journal keys that this release writes; it continues every layout in KNOWN_FORMATS.
-DEFINITION_FORMAT = 1
-KNOWN_FORMATS = frozenset({1})
+DEFINITION_FORMAT = 2
+KNOWN_FORMATS = frozenset({1, 2})
 
 #: JSON bytes that one step's output may have in the journal.
 MAX_OUTPUT_BYTES = 1024 * 1024
 
 
 class RunState(StrEnum):
-    """Where a run is. Only `active` runs are ever advanced."""
+    """Where a run is. Only `active` runs are claimed; a `paused` one lets what runs end and begins nothing."""
 
     ACTIVE = "active"
+    PAUSED = "paused"
     COMPLETED = "completed"
     FAILED = "failed"
+    CANCELLED = "cancelled"
     DEAD = "dead"
     NEEDS_UPGRADE = "needs-upgrade"
 
@@ -36,6 +38,7 @@ class StepState(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     SKIPPED = "skipped"
+    CANCELLED = "cancelled"
 
 
 class Effect(StrEnum):
@@ -144,6 +147,9 @@ class Run:
     lease_owner: str | None
     suspect: bool
     crashes: int
+    parent_id: RunId | None
+    parent_key: str | None
+    cancel_at: datetime | None
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None

@@ -1,77 +1,283 @@
-"""What a run does next, decided from its definition and its journal alone: no clock, no I/O.
+"""What a run does next, decided from its definition and its journal alone: no I/O, and the time only as an argument.
 
-Steps run one after another in an order that respects `depends_on` and otherwise the file. A condition is a step whose record says which
-branch
-was taken; its branch's steps follow it.
+A *place* is a step and, inside loops, which turn of each: its key is the step's id with one `[index]` for each loop around it. The walk
+looks at every place that can matter now and says which are to be called, which are to be stopped, and which scopes have ended.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
 
-from bcce.workflows.definition import Step, WorkflowDefinition
+from bcce.workflows.definition import CONDITION, FOREACH, OnFailure, Step, StepList, Strategy, WorkflowDefinition
 from bcce.workflows.model import StepRecord, StepState
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Start:
-    """`step` is ready and has no record yet."""
-
-    step: Step
+_LIVE = frozenset({StepState.STARTED, StepState.WAITING, StepState.RETRYING})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Continue:
-    """`step` has begun and is to be called again: it waits, retries, or was cut off by a crash."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A step in one turn of the loops around it; `suffix` is that turn, as in `[2][0]`, and empty outside of loops."""
 
     step: Step
+    suffix: str
+
+    @property
+    def key(self) -> str:
+        """The name of the place in the journal."""
+        return self.step.id + self.suffix
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`place` is to be begun (`record` None) or called again: it waits, retries, or was cut off by a crash."""
+
+    place: Place
+    record: StepRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What failed, and whether what completed before is to be undone."""
+
     record: StepRecord
+    compensates: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Everything inside a scope has ended. `failure` None and not `is_stopped`: well. `failed` are the keys that did not end well."""
+
+    place: Place
+    record: StepRecord
+    failure: Failure | None
+    is_stopped: bool
+    failed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
-    """Nothing is left to do. `failed` is the record of the step that failed the run, None when it ended well."""
+    """Nothing is left to do. `failed` is the record of the step that failed the run; `is_stopped`: it was stopped before its end."""
 
     failed: StepRecord | None
+    is_stopped: bool = False
 
 
-NextMove = Start | Continue | Finish
+@dataclass(slots=True)
+class Plan:
+    """All that can be done now. `finish` is None while anything else is there to do."""
+
+    calls: list[Call] = field(default_factory=list)
+    stops: list[Call] = field(default_factory=list)
+    settles: list[Settle] = field(default_factory=list)
+    finish: Finish | None = None
 
 
-def next_move(definition: WorkflowDefinition, records: Mapping[str, StepRecord]) -> NextMove:
-    """The one thing to do now."""
-    return _walk(definition.steps, records) or Finish(failed=None)
+class _Standing(Enum):
+    """How a place or a list stands, beside having failed."""
+
+    WELL = 1
+    RUNNING = 2
+    HELD = 3  # it would go on, but nothing may begin
 
 
-def _walk(scope: Iterable[Step], records: Mapping[str, StepRecord]) -> NextMove | None:
-    """The next move inside `scope`, None when all of it is done."""
-    for step in in_order(list(scope)):
-        record = records.get(step.id)
+_Result = _Standing | Failure
+
+
+def plan(definition: WorkflowDefinition, records: Mapping[str, StepRecord], now: datetime, *, is_stopping: bool = False) -> Plan:
+    """What to do now. `is_stopping`: the run was cancelled, so what runs is stopped and nothing begins but compensations."""
+    walk = _Walk(records, now)
+    result = walk.list(definition.body, "", Strategy.ABORT, is_stopping=is_stopping)
+    if result is _Standing.WELL:
+        walk.plan.finish = Finish(None)
+    elif not walk.is_idle:
+        return walk.plan
+    elif is_stopping:
+        if walk.undo(definition):
+            walk.plan.finish = Finish(None, is_stopped=True)
+    elif isinstance(result, Failure) and (not result.compensates or walk.undo(definition)):
+        walk.plan.finish = Finish(result.record)
+    return walk.plan
+
+
+class _Walk:
+    def __init__(self, records: Mapping[str, StepRecord], now: datetime) -> None:
+        self._records = records
+        self._now = now
+        self.plan = Plan()
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing was found to do."""
+        return not (self.plan.calls or self.plan.stops or self.plan.settles)
+
+    def list(self, body: StepList, suffix: str, strategy: Strategy, *, is_stopping: bool) -> _Result:
+        """How the list stands. What there is to do in it joins the plan."""
+        calls_before = len(self.plan.calls)
+        over: set[str] = set()
+        dead: set[str] = set()
+        failures: list[Failure] = []
+        is_running = is_held = False
+        for step in body.in_order_of_needs:
+            needs = body.needs[step.id]
+            if not dead.isdisjoint(needs):
+                dead.add(step.id)
+                continue
+            if not over.issuperset(needs):
+                is_held = True
+                continue
+            result = self._place(Place(step, suffix), is_stopping=is_stopping)
+            if result is _Standing.RUNNING:
+                is_running = True
+            elif result is _Standing.HELD:
+                is_held = True
+            elif isinstance(result, Failure) and not is_stopping and _ends_list(step, strategy):
+                dead.add(step.id)
+                failures.append(result)
+            elif isinstance(result, Failure) and is_stopping:
+                failures.append(result)
+                dead.add(step.id)
+            else:
+                over.add(step.id)
+        if is_stopping or (failures and strategy is Strategy.ABORT):
+            self._stop_since(calls_before)
+            is_running = is_running and (len(self.plan.calls) > calls_before or bool(self.plan.stops) or bool(self.plan.settles))
+        if is_running:
+            return _Standing.RUNNING
+        if failures:
+            return next((item for item in failures if item.record.state is not StepState.CANCELLED), failures[0])
+        return _Standing.HELD if is_held else _Standing.WELL
+
+    def _stop_since(self, index: int) -> None:
+        """What was to be called is to be stopped instead, and what was to begin does not."""
+        self.plan.stops += [call for call in self.plan.calls[index:] if call.record is not None]
+        del self.plan.calls[index:]
+
+    def _place(self, place: Place, *, is_stopping: bool) -> _Result:
+        step, record = place.step, self._records.get(place.key)
         if record is None:
-            return Start(step=step)
-        if record.state in (StepState.STARTED, StepState.WAITING, StepState.RETRYING):
-            return Continue(step=step, record=record)
+            return self._call(place, None, is_stopping=is_stopping)
+        if record.state is StepState.SKIPPED:
+            return _Standing.WELL
+        if record.state is StepState.RETRYING:
+            return self._call(place, record, is_stopping=False)
         if record.state is StepState.FAILED:
-            return Finish(failed=record)
-        if record.state is StepState.COMPLETED and step.type == "condition":
-            branch = step.then if (record.output or {}).get("branch") == "then" else step.otherwise
-            inner = _walk(branch, records)
-            if inner is not None:
-                return inner
-    return None
+            return self._fallback(place, record, is_stopping=is_stopping)
+        if record.state is StepState.CANCELLED:
+            return Failure(record, step.on_failure is OnFailure.COMPENSATE)
+        if step.type == CONDITION:
+            branch = "then" if (record.output or {}).get("branch") == "then" else "else"
+            return _through(step, self.list(step.branches[branch], place.suffix, Strategy.ABORT, is_stopping=is_stopping))
+        if record.state is StepState.COMPLETED:
+            return _Standing.WELL
+        return self._scope(place, record, is_stopping=is_stopping) if step.is_scope else self._call(place, record, is_stopping=False)
+
+    def _call(self, place: Place, record: StepRecord | None, *, is_stopping: bool) -> _Result:
+        if is_stopping:
+            return _Standing.HELD
+        self.plan.calls.append(Call(place, record))
+        return _Standing.RUNNING
+
+    def _fallback(self, place: Place, record: StepRecord, *, is_stopping: bool) -> _Result:
+        """How a place stands whose step has failed for good."""
+        other = place.step.fallback
+        failure = Failure(record, place.step.on_failure is OnFailure.COMPENSATE)
+        if other is None:
+            return failure
+        instead = Place(other, place.suffix)
+        found = self._records.get(instead.key)
+        if found is None and is_stopping:
+            return failure
+        if found is None or found.state in _LIVE:
+            return self._call(instead, found, is_stopping=False)
+        return failure if found.state in (StepState.FAILED, StepState.CANCELLED) else _Standing.WELL
+
+    def _scope(self, place: Place, record: StepRecord, *, is_stopping: bool) -> _Result:
+        """How a scope stands that has begun; when all in it has ended, it is to be settled."""
+        is_late = record.deadline_at is not None and record.deadline_at <= self._now
+        must_stop = is_stopping or is_late
+        before = len(self.plan.calls) + len(self.plan.stops) + len(self.plan.settles)
+        if place.step.type == FOREACH:
+            result, failed = self._loop(place, record, is_stopping=must_stop)
+        else:
+            body = place.step.branches["steps"]
+            result = self.list(body, place.suffix, place.step.strategy, is_stopping=must_stop)
+            failed = tuple(key for key in (step.id + place.suffix for step in body.steps) if self._has_failed(key))
+        is_busy = len(self.plan.calls) + len(self.plan.stops) + len(self.plan.settles) > before
+        if result is _Standing.RUNNING or is_busy:
+            return _Standing.RUNNING
+        failure = result if isinstance(result, Failure) else None
+        is_stopped = result is _Standing.HELD or (failure is not None and failure.record.state is StepState.CANCELLED)
+        self.plan.settles.append(Settle(place, record, failure, is_stopped, failed))
+        return _Standing.RUNNING
+
+    def _loop(self, place: Place, record: StepRecord, *, is_stopping: bool) -> tuple[_Result, tuple[str, ...]]:
+        """The turns of a loop: at most `limit` of them at a time, in order."""
+        step, before = place.step, len(self.plan.calls)
+        items = (record.output or {}).get("items")
+        count = len(items) if isinstance(items, list) else 0
+        failures: list[Failure] = []
+        failed: list[str] = []
+        running, is_held = 0, False
+        for index in range(count):
+            is_full = step.limit is not None and running >= step.limit
+            may_begin = not is_full and not (failures and step.strategy is Strategy.ABORT)
+            turn = f"{place.suffix}[{index}]"
+            if not may_begin and not self._has_begun(step.branches["steps"], turn):
+                is_held = True
+                continue
+            result = self.list(step.branches["steps"], turn, Strategy.ABORT, is_stopping=is_stopping)
+            if isinstance(result, Failure):
+                failed.append(f"{step.id}{turn}")
+                if step.strategy is not Strategy.CONTINUE or is_stopping:
+                    failures.append(result)
+            running += result is _Standing.RUNNING
+            is_held = is_held or result is _Standing.HELD
+        if failures and step.strategy is Strategy.ABORT:
+            self._stop_since(before)
+        if running:
+            return _Standing.RUNNING, tuple(failed)
+        if failures:
+            best = next((item for item in failures if item.record.state is not StepState.CANCELLED), failures[0])
+            return best, tuple(failed)
+        return (_Standing.HELD if is_held else _Standing.WELL), tuple(failed)
+
+    def _has_begun(self, body: StepList, suffix: str) -> bool:
+        return any(step.id + suffix in self._records for step in body.steps)
+
+    def _has_failed(self, key: str) -> bool:
+        record = self._records.get(key)
+        return record is not None and record.state in (StepState.FAILED, StepState.CANCELLED)
+
+    def undo(self, definition: WorkflowDefinition) -> bool:
+        """Whether all that completed and can be undone has been; else the next compensation joins the plan, the latest step's first."""
+        done = [place for place in completed_places(definition, self._records) if place.step.compensate is not None]
+        done.sort(key=lambda place: (self._records[place.key].ended_at or self._now, place.key), reverse=True)
+        for place in done:
+            if place.step.compensate is None:
+                continue
+            instead = Place(place.step.compensate, place.suffix)
+            record = self._records.get(instead.key)
+            if record is None or record.state in _LIVE:
+                self.plan.calls.append(Call(instead, record))
+                return False
+        return True
 
 
-def in_order(scope: list[Step]) -> list[Step]:
-    """`scope` in the order in which its steps run: each after what it depends on, else as written.
+def completed_places(definition: WorkflowDefinition, records: Mapping[str, StepRecord]) -> Iterator[Place]:
+    """The places whose steps ended well."""
+    for key, record in records.items():
+        step = definition.by_id.get(key.partition("[")[0])
+        if step is not None and record.state is StepState.COMPLETED:
+            yield Place(step, key[len(step.id) :])
 
-    Dependencies on steps outside the scope are met before the scope begins. A cycle cannot be here: validation refuses it.
-    """
-    here = {step.id for step in scope}
-    placed: set[str] = set()
-    ordered: list[Step] = []
-    waiting = list(scope)
-    while waiting:
-        ready = next((step for step in waiting if all(name in placed or name not in here for name in step.depends_on)), waiting[0])
-        waiting.remove(ready)
-        placed.add(ready.id)
-        ordered.append(ready)
-    return ordered
+
+def _ends_list(step: Step, strategy: Strategy) -> bool:
+    return step.on_failure is not OnFailure.CONTINUE and strategy is not Strategy.CONTINUE
+
+
+def _through(step: Step, result: _Result) -> _Result:
+    """The result of what stands inside a condition, as the condition's own."""
+    if isinstance(result, Failure) and step.on_failure is OnFailure.COMPENSATE:
+        return Failure(result.record, compensates=True)
+    return result

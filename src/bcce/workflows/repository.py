@@ -4,12 +4,50 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Connection, RowMapping, Select, and_, func, insert, or_, select, update
+from sqlalchemy import BindParameter, Connection, RowMapping, Select, and_, bindparam, func, insert, or_, select, update
 
 from bcce.kit.ids import DefinitionId, RunId, TenantId
+from bcce.storage.doors import Item
 from bcce.storage.types import db_now
+from bcce.storage.upsert import upsert
 from bcce.workflows.model import KNOWN_FORMATS, Run, RunState, StepRecord, StepState
 from bcce.workflows.tables import definitions, gates, runs, signals, steps, workers
+
+#: The kind of gate at which a run waits for one that it started; the gate's name is that run's id.
+CHILD_GATE = "run"
+#: States in which a run's owner may still write.
+LIVE = (RunState.ACTIVE, RunState.PAUSED)
+
+
+_CLAIMABLE = and_(runs.c.state == RunState.ACTIVE, runs.c.definition_format.in_(sorted(KNOWN_FORMATS)), runs.c.lease_owner.is_(None))
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_FREE = select(runs.c.id).where(runs.c.id.in_(_IDS), _CLAIMABLE).order_by(runs.c.id).with_for_update()
+_TAKE = (
+    update(runs)
+    .where(runs.c.id.in_(_IDS))
+    .values(epoch=runs.c.epoch + 1, lease_owner=bindparam("worker"), started_at=func.coalesce(runs.c.started_at, db_now()))
+)
+_TAKEN = select(runs).where(runs.c.id.in_(_IDS))
+_END = (
+    update(runs)
+    .where(runs.c.id == bindparam("k_run"))
+    .values(
+        state=bindparam("v_state"),
+        output=bindparam("v_output"),
+        error=bindparam("v_error"),
+        ended_at=db_now(),
+        wake_at=None,
+        lease_owner=None,
+        suspect=False,
+    )
+)
+_CLOSE = update(gates).where(gates.c.run_id == bindparam("k_run"), gates.c.state == "open").values(state="closed", closed_at=db_now())
+_CLOSE_STEP = (
+    update(gates)
+    .where(gates.c.run_id == bindparam("k_run"), gates.c.step_key == bindparam("k_step"), gates.c.state == "open")
+    .values(state="closed", closed_at=db_now())
+)
+_OPEN = upsert(gates, keys=["id"])
 
 
 def run_of(row: RowMapping) -> Run:
@@ -60,7 +98,7 @@ def get_attempts(conn: Connection, run_id: RunId) -> list[StepRecord]:
 
 def lock_run(conn: Connection, run_id: RunId, epoch: int) -> bool:
     """Whether the run still has this epoch; takes its row lock, so nobody can change that before the commit."""
-    query = select(runs.c.id).where(runs.c.id == run_id, runs.c.epoch == epoch, runs.c.state == RunState.ACTIVE)
+    query = select(runs.c.id).where(runs.c.id == run_id, runs.c.epoch == epoch, runs.c.state.in_(LIVE))
     return conn.execute(query.with_for_update()).first() is not None
 
 
@@ -72,6 +110,16 @@ def bump(conn: Connection, run_id: RunId) -> RunState | None:
     conn.execute(update(runs).where(runs.c.id == run_id).values(wake_seq=runs.c.wake_seq + 1, wake_at=db_now()))
     state = conn.execute(select(runs.c.state).where(runs.c.id == run_id)).scalar()
     return RunState(state) if state else None
+
+
+def claim_free(conn: Connection, run_ids: Sequence[RunId], worker: str) -> dict[RunId, Run]:
+    """Makes `worker` the owner, under a new epoch, of those of the runs that nobody owns, have not ended and are of a known format."""
+    wanted = sorted(set(run_ids))
+    free = conn.execute(_FREE, {"ids": wanted}).scalars().all()
+    if not free:
+        return {}
+    conn.execute(_TAKE, {"ids": free, "worker": worker})
+    return {RunId(row["id"]): run_of(row) for row in conn.execute(_TAKEN, {"ids": free}).mappings()}
 
 
 def claim(conn: Connection, run_id: RunId, worker: str) -> Run | None:
@@ -129,6 +177,32 @@ def due(conn: Connection, limit: int) -> list[tuple[RunId, int, str, int]]:
     return [(RunId(row.id), row.wake_seq, row.queue, row.priority) for row in conn.execute(query)]
 
 
+def request_cancel(conn: Connection, run_id: RunId) -> None:
+    """Marks the run as to be stopped; the caller's transaction is a fact of the run."""
+    conn.execute(
+        update(runs)
+        .where(runs.c.id == run_id, runs.c.state.in_(LIVE), runs.c.cancel_at.is_(None))
+        .values(cancel_at=db_now(), state=RunState.ACTIVE)
+    )
+
+
+def unseen(conn: Connection, known: Mapping[RunId, int]) -> list[RunId]:
+    """Those of the given runs whose `wake_seq` is another than the given one."""
+    rows = conn.execute(select(runs.c.id, runs.c.wake_seq).where(runs.c.id.in_(list(known))))
+    return [RunId(row.id) for row in rows if row.wake_seq != known[RunId(row.id)]]
+
+
+def parents_to_wake(conn: Connection, limit: int) -> list[RunId]:
+    """Runs that wait for a run of theirs that is over."""
+    query = (
+        select(gates.c.run_id)
+        .join(runs, runs.c.id == gates.c.name)
+        .where(gates.c.kind == CHILD_GATE, gates.c.state == "open", runs.c.state.not_in([*LIVE, RunState.NEEDS_UPGRADE]))
+        .limit(limit)
+    )
+    return [RunId(row.run_id) for row in conn.execute(query)]
+
+
 def park_unknown_formats(conn: Connection) -> int:
     """Marks active runs of a format that this release does not know; returns how many."""
     query = update(runs).where(runs.c.state == RunState.ACTIVE, runs.c.definition_format.not_in(sorted(KNOWN_FORMATS)))
@@ -141,31 +215,20 @@ def revive_known_formats(conn: Connection) -> int:
     return conn.execute(query.values(state=RunState.ACTIVE, wake_at=db_now())).rowcount
 
 
-def end_run(
-    conn: Connection, run_id: RunId, state: RunState, *, output: Mapping[str, object] | None, error: Mapping[str, object] | None
-) -> None:
-    """Ends the run and closes what it left open; the caller holds its row lock."""
-    conn.execute(
-        update(runs)
-        .where(runs.c.id == run_id)
-        .values(state=state, output=output, error=error, ended_at=db_now(), wake_at=None, lease_owner=None, suspect=False)
-    )
-    conn.execute(update(gates).where(gates.c.run_id == run_id, gates.c.state == "open").values(state="closed", closed_at=db_now()))
+def end_run(run_id: RunId, state: RunState, *, output: Mapping[str, object] | None, error: Mapping[str, object] | None) -> list[Item]:
+    """What ends the run and closes what it left open; to be written under its row lock."""
+    key = {"k_run": run_id}
+    return [(_END, {**key, "v_state": str(state), "v_output": output, "v_error": error}), (_CLOSE, key)]
 
 
-def open_gate(conn: Connection, values: Mapping[str, object]) -> None:
-    """Writes a gate's row; does nothing when the gate is open already."""
-    if conn.execute(select(gates.c.id).where(gates.c.id == values["id"])).first() is None:
-        conn.execute(insert(gates), [dict(values)])
+def open_gate(values: Mapping[str, object]) -> Item:
+    """A gate's row; nothing when the gate is open already."""
+    return _OPEN, values
 
 
-def close_gate(conn: Connection, run_id: RunId, step_key: str, at: datetime) -> None:
+def close_gate(run_id: RunId, step_key: str) -> Item:
     """Closes the gates of one step."""
-    conn.execute(
-        update(gates)
-        .where(gates.c.run_id == run_id, gates.c.step_key == step_key, gates.c.state == "open")
-        .values(state="closed", closed_at=at)
-    )
+    return _CLOSE_STEP, {"k_run": run_id, "k_step": step_key}
 
 
 def add_signal(conn: Connection, values: Mapping[str, object]) -> bool:
@@ -195,6 +258,16 @@ def current_definitions(conn: Connection, tenant_id: TenantId, name: str | None 
     if name is not None:
         query = query.where(definitions.c.name == name)
     return conn.execute(query.order_by(definitions.c.name)).mappings().all()
+
+
+def definitions_of(conn: Connection, tenant_id: TenantId, name: str, version: str | None) -> Sequence[RowMapping]:
+    """The definition that new runs of `name` use, or those whose digest begins with `version`, the newest first."""
+    if version is None:
+        return current_definitions(conn, tenant_id, name)
+    prefix = version if version.startswith("sha256:") else f"sha256:{version}"
+    query = select(definitions).where(definitions.c.tenant_id == tenant_id, definitions.c.name == name)
+    matching = query.where(definitions.c.digest.startswith(prefix, autoescape=True))
+    return conn.execute(matching.order_by(definitions.c.created_at.desc())).mappings().all()
 
 
 def make_current(conn: Connection, values: Mapping[str, object]) -> None:

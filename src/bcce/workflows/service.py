@@ -17,16 +17,18 @@ from bcce.security.authz import Permission, require
 from bcce.storage.doors import Database
 from bcce.storage.doors import run as run_items
 from bcce.storage.outbox import event_item
-from bcce.storage.types import db_now
 from bcce.workflows import repository
-from bcce.workflows.definition import INPUT_TYPES, WorkflowDefinition, read_definition
-from bcce.workflows.errors import InvalidWorkflow, UnknownRun, UnknownWorkflow
+from bcce.workflows.definition import INPUT_TYPES, WorkflowDefinition
+from bcce.workflows.errors import UnknownRun, UnknownWorkflow
 from bcce.workflows.expressions import Expressions
+from bcce.workflows.form import refusal
+from bcce.workflows.graph import GraphFormat, render
 from bcce.workflows.journal import record_fact
 from bcce.workflows.model import DEFINITION_FORMAT, Run, RunState, StepRecord
+from bcce.workflows.reader import read_definition
 from bcce.workflows.step_type import StepType
 from bcce.workflows.tables import runs
-from bcce.workflows.validation import check_definition
+from bcce.workflows.validation import check_support, check_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +43,15 @@ class StoredDefinition:
     created_at: datetime
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Child:
+    """A run that a step of another run starts: its id is the same before and after any crash."""
+
+    id: RunId
+    parent_id: RunId
+    parent_key: str
+
+
 class WorkflowService:
     """What others may ask of the engine."""
 
@@ -52,15 +63,11 @@ class WorkflowService:
         self._expressions = expressions
         self._parsed: dict[str, WorkflowDefinition] = {}
 
-    def validate(self, actor: Actor, text: str, path: str | None = None) -> tuple[WorkflowDefinition, tuple[Finding, ...]]:
-        """The definition that `text` holds and everything that keeps it from running here.
-
-        Raises:
-            InvalidWorkflow: the text is no workflow at all.
-        """
+    def validate(self, actor: Actor, text: str, path: str | None = None) -> tuple[WorkflowDefinition | None, tuple[Finding, ...]]:
+        """The definition that `text` holds (None: it is no workflow at all) and everything that keeps it from running here."""
         require(actor, Permission.WORKFLOWS_READ)
-        definition = read_definition(text, path)
-        return definition, check_definition(definition, self._types, self._expressions)
+        definition, findings = check_text(text, path, self._types, self._expressions)
+        return definition, findings if definition is None else (*findings, *check_support(definition))
 
     async def register(self, actor: Actor, text: str, origin: str) -> StoredDefinition:
         """Makes this text the one that new runs of its name use; the same text again changes nothing.
@@ -70,13 +77,10 @@ class WorkflowService:
         """
         require(actor, Permission.WORKFLOWS_RUN)
         definition, findings = self.validate(actor, text, origin)
-        if findings:
-            first = findings[0]
-            error = InvalidWorkflow(first.message, path=origin, line=first.line, column=first.column, hint=first.hint)
-            error.details["findings"] = [finding.to_dict() for finding in findings]
-            raise error
+        if definition is None or findings:
+            raise refusal(findings, origin)
         values = {
-            "id": derived_id("def", actor.tenant_id, definition.name, definition.digest),
+            "id": derived_id("def", actor.tenant_id, definition.name, definition.digest, str(DEFINITION_FORMAT)),
             "tenant_id": actor.tenant_id,
             "name": definition.name,
             "digest": definition.digest,
@@ -102,18 +106,31 @@ class WorkflowService:
             UnknownWorkflow: there is none.
         """
         require(actor, Permission.WORKFLOWS_READ)
+        return _stored(await self._current(actor, name))
+
+    async def _current(self, actor: Actor, name: str) -> dict[str, object]:
         rows = await self._db.read(lambda conn: repository.current_definitions(conn, actor.tenant_id, name))
         if not rows:
             raise UnknownWorkflow(f"there is no workflow {name!r}", hint="`bcce workflow list` shows which there are")
-        return _stored(dict(rows[0]))
+        return dict(rows[0])
 
-    async def load(self, definition_id: str) -> WorkflowDefinition:
-        """The snapshot with this id, for the engine; a snapshot never changes, so it is parsed once."""
+    async def graph(self, actor: Actor, name: str, form: GraphFormat) -> str:
+        """The workflow that new runs of this name use, as a picture.
+
+        Raises:
+            UnknownWorkflow: there is none.
+        """
+        require(actor, Permission.WORKFLOWS_READ)
+        row = await self._current(actor, name)
+        return render(read_definition(str(row["source"]), str(row["origin"]), number=int(str(row["format"]))), form)
+
+    async def load(self, definition_id: str, number: int) -> WorkflowDefinition:
+        """The snapshot with this id, read by the rules of the format; it never changes, so it is parsed once."""
         if definition_id not in self._parsed:
             row = await self._db.read(lambda conn: repository.get_definition(conn, DefinitionId(definition_id)))
             if row is None:
                 raise UnknownWorkflow(f"there is no definition {definition_id}")
-            self._parsed[definition_id] = read_definition(row["source"], row["origin"])
+            self._parsed[definition_id] = read_definition(row["source"], row["origin"], number=number)
         return self._parsed[definition_id]
 
     def start(
@@ -125,44 +142,59 @@ class WorkflowService:
         inputs: Mapping[str, object],
         correlation_id: str,
         subject: str | None = None,
+        version: str | None = None,
+        child: Child | None = None,
     ) -> RunId:
         """Starts a run inside the caller's transaction; ring it after the commit.
 
+        Args:
+            version: the beginning of the digest of the text to use; None for the present one.
+            child: set when another run starts it.
+
         Raises:
-            UnknownWorkflow: there is no such workflow.
+            UnknownWorkflow: there is no such workflow, or not in this version.
             InvalidInput: an input is missing, unknown or of the wrong type.
         """
         require(actor, Permission.WORKFLOWS_RUN)
-        rows = repository.current_definitions(conn, actor.tenant_id, workflow)
+        rows = repository.definitions_of(conn, actor.tenant_id, workflow, version)
         if not rows:
-            raise UnknownWorkflow(f"there is no workflow {workflow!r}", hint="`bcce workflow list` shows which there are")
+            what = f"there is no workflow {workflow!r}" + (f" in version {version!r}" if version else "")
+            raise UnknownWorkflow(what, hint="`bcce workflow list` shows which there are")
         row = rows[0]
-        definition = self._parsed.get(row["id"]) or read_definition(row["source"], row["origin"])
-        run_id = RunId(self._ids.new("run"))
-        now = self._clock.now()
-        conn.execute(
-            insert(runs).values(
-                id=run_id,
-                tenant_id=actor.tenant_id,
-                definition_id=row["id"],
-                definition_format=row["format"],
-                workflow=row["name"],
-                queue="default",
-                priority=100,
-                state=RunState.ACTIVE,
-                inputs=complete_inputs(definition, inputs),
-                correlation_id=correlation_id,
-                subject=subject,
-                wake_at=db_now(),
-                wake_seq=1,
-                seen_seq=0,
-                epoch=0,
-                suspect=False,
-                crashes=0,
-                created_at=now,
-            )
+        definition = self._parsed.get(row["id"]) or read_definition(row["source"], row["origin"], number=row["format"])
+        return self._insert(
+            actor,
+            conn,
+            {"definition_id": row["id"], "definition_format": row["format"], "workflow": row["name"], "subject": subject},
+            inputs=complete_inputs(definition, inputs),
+            correlation_id=correlation_id,
+            child=child,
         )
-        data = {"workflowId": run_id, "workflow": row["name"], "subject": subject}
+
+    def insert_like(self, actor: Actor, conn: Connection, source: Run, *, inputs: Mapping[str, object]) -> RunId:
+        """Starts a run of the definition of `source` inside the caller's transaction; its first records are the caller's to write."""
+        about = {name: getattr(source, name) for name in ("definition_id", "definition_format", "workflow", "subject")}
+        # One epoch is gone, so whoever claims it reads what is recorded.
+        return self._insert(actor, conn, about, inputs=inputs, correlation_id=source.correlation_id, child=None, epoch=1)
+
+    def _insert(
+        self,
+        actor: Actor,
+        conn: Connection,
+        about: Mapping[str, object],
+        *,
+        inputs: Mapping[str, object],
+        correlation_id: str,
+        child: Child | None,
+        epoch: int = 0,
+    ) -> RunId:
+        run_id = child.id if child is not None else RunId(self._ids.new("run"))
+        now = self._clock.now()
+        fixed = {"queue": "default", "priority": 100, "state": RunState.ACTIVE, "wake_at": now, "wake_seq": 1, "seen_seq": 0}
+        parent = {"parent_id": child.parent_id, "parent_key": child.parent_key} if child is not None else {}
+        row = {"id": run_id, "tenant_id": actor.tenant_id, "inputs": dict(inputs), "correlation_id": correlation_id, "epoch": epoch}
+        conn.execute(insert(runs), [{**row, **about, **fixed, **parent, "suspect": False, "crashes": 0, "created_at": now}])
+        data = {"workflowId": run_id, "workflow": about["workflow"], "subject": about["subject"]}
         event = Event(type="workflow.started", timestamp=now, source="workflows", tenant_id=actor.tenant_id, data=data)
         run_items(conn, [event_item(self._ids, event, correlation_id=correlation_id)])
         return run_id
@@ -202,6 +234,12 @@ class WorkflowService:
         if found is None:
             raise UnknownRun(f"there is no run {run_id}")
         return found
+
+    async def state(self, actor: Actor, run_id: RunId) -> RunState | None:
+        """A run's state; None when there is no such run in the actor's tenant."""
+        require(actor, Permission.WORKFLOWS_READ)
+        run = await self._db.read(lambda conn: repository.get_run(conn, run_id, actor.tenant_id))
+        return run.state if run else None
 
     async def runs(
         self, actor: Actor, *, before: str | None = None, limit: int = 50, state: str | None = None, workflow: str | None = None

@@ -1,17 +1,69 @@
 """What an operator can set about running workflows."""
 
-from pydantic import Field, model_validator
+from ipaddress import ip_network
+
+from pydantic import Field, field_validator, model_validator
 
 from bcce.config.model import Section
+from bcce.workflows.destinations import HostRule
 
 #: Heartbeats that may be lost before a worker counts as dead.
 _BEATS = 2
 
 
+class HttpSettings(Section):
+    """The section `workflows.http`: what steps of type `http` may do."""
+
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Hosts that may be sent requests: `host`, `host:port`, `*.domain`; without a port 80 and 443. Empty: none.",
+    )
+    allowed_networks: tuple[str, ...] = Field(
+        default=(), description="Networks that allowed hosts may have their address in although it is not public, such as 10.1.0.0/16."
+    )
+    ca_file: str | None = Field(default=None, description="A file with more certificate authorities (PEM); null for the public ones only.")
+    max_timeout_s: float = Field(default=300.0, gt=0, le=3600, description="The longest time, in seconds, that a step may give a request.")
+    max_response_bytes: int = Field(default=1024 * 1024, ge=1, le=16 * 1024 * 1024, description="The largest answer, in bytes.")
+    at_once: int = Field(default=10, ge=1, le=1000, description="How many requests to one host are under way at once in one process.")
+    waiting: int = Field(default=100, ge=0, le=10_000, description="How many requests wait for that; one more fails and can be retried.")
+    breaker_failures: int = Field(default=5, ge=1, le=100, description="How many failures of a host open its circuit.")
+    breaker_window_s: float = Field(default=60.0, gt=0, le=3600, description="Within how many seconds they have to happen.")
+    breaker_open_s: float = Field(default=30.0, gt=0, le=3600, description="Seconds until a host whose circuit is open is tried again.")
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            HostRule.parse(text)
+        return value
+
+    @field_validator("allowed_networks")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            ip_network(text)
+        return value
+
+
+class ScriptSettings(Section):
+    """The section `workflows.script`: what the sandboxed Python of steps of type `script` may use."""
+
+    max_timeout_s: float = Field(default=60.0, gt=0, le=3600, description="The longest time that a script gets, in seconds.")
+    memory_mib: int = Field(default=256, ge=32, le=65_536, description="The memory that a script may use, in MiB.")
+    disk_mib: int = Field(default=16, ge=1, le=65_536, description="What a script may write into its scratch folder, in MiB.")
+    output_bytes: int = Field(default=1024 * 1024, ge=1024, le=16 * 1024 * 1024, description="What a script may print, in bytes.")
+    at_once: int = Field(default=2, ge=1, le=256, description="How many scripts run at once in one process.")
+    waiting: int = Field(default=100, ge=0, le=10_000, description="How many scripts wait for that; one more fails and can be retried.")
+
+
 class WorkflowSettings(Section):
     """The section `workflows`."""
 
-    max_concurrent_workflows: int = Field(default=20, ge=1, le=10_000, description="How many runs one process advances at the same time.")
+    max_concurrent_workflows: int = Field(default=200, ge=1, le=10_000, description="How many runs one process advances at the same time.")
+    max_parallel_steps: int = Field(default=50, ge=1, le=10_000, description="How many steps of one run are in progress at the same time.")
+    type_limits: dict[str, int] = Field(
+        default_factory=dict, description="How many steps of a type are in progress at the same time in one process, by type."
+    )
     lease_s: float = Field(
         default=15.0,
         ge=6,
@@ -26,6 +78,8 @@ class WorkflowSettings(Section):
     directory: str | None = Field(
         default=None, description="A folder with workflow files (*.yaml) that are registered at start; null for the built-in ones only."
     )
+    http: HttpSettings = Field(default_factory=HttpSettings, description="Requests of workflows to other hosts.")
+    script: ScriptSettings = Field(default_factory=ScriptSettings, description="Sandboxed Python in workflows.")
 
     @model_validator(mode="after")
     def _in_proportion(self) -> "WorkflowSettings":

@@ -7,7 +7,7 @@ anything in memory between calls: it looks at the database or the world, and say
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
 from sqlalchemy import Connection
@@ -106,12 +106,27 @@ class Park:
 StepOutcome = Done | Commit | Park
 
 
+@runtime_checkable
+class Stoppable(Protocol):
+    """A step type that acts on the world and knows how to stop what it began."""
+
+    async def stop(self, context: StepContext, params: BaseModel) -> StepOutcome:
+        """Stops what `run` began. Called instead of `run` from then on: `Done` when nothing of it goes on, `Park` while it ends.
+
+        Raises:
+            BcceError: it could not be stopped.
+        """
+        ...
+
+
 class StepType(Protocol):
     """A kind of step.
 
     `name` is what `type:` says in a workflow file. `effect` decides how the engine records it. `params` is the Pydantic model of its
     parameters; the
     file's parameters are checked against it before a run starts and, with expressions evaluated, before each call.
+
+    A type whose `run` waits for nothing may say `is_instant = True`; its calls then need no task of their own.
     """
 
     name: str

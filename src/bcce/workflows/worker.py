@@ -10,10 +10,10 @@ from bcce.kit.errors import BcceError
 from bcce.kit.ids import Ids, RunId
 from bcce.storage.doors import Database
 from bcce.workflows import repository
+from bcce.workflows.calls import Worker as WorkerIdentity
 from bcce.workflows.dispatcher import Dispatcher
 from bcce.workflows.engine import Engine
-from bcce.workflows.engine import Worker as WorkerIdentity
-from bcce.workflows.journal import Journal
+from bcce.workflows.journal import Journal, wake
 from bcce.workflows.settings import WorkflowSettings
 
 log = structlog.get_logger(__name__)
@@ -68,6 +68,7 @@ class WorkflowWorker:
         self._incarnation = ids.new("wrk")
         self._lease = Lease(clock)
         self.identity = WorkerIdentity(id=self._incarnation, lease_remaining_s=self._lease.remaining_s)
+        self._engine: Engine | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, engine: Engine) -> None:
@@ -77,6 +78,9 @@ class WorkflowWorker:
         await self._beat()
         await self._db.write(repository.park_unknown_formats)
         await self._db.write(repository.revive_known_formats)
+        self._engine = engine
+        # The sweep would wake it within a second.
+        engine.wake_parent = self.wake
         await self._dispatcher.start(engine.advance)
         await self._sweep()
         self._tasks = [
@@ -95,6 +99,13 @@ class WorkflowWorker:
     def ring(self, run_id: RunId) -> None:
         """Says that the run may be ready; the sweep would notice within a second anyway."""
         self._dispatcher.ring(run_id, 0, "default", 100)
+        if self._engine is not None:
+            self._engine.notify(run_id)
+
+    async def wake(self, run_id: RunId) -> None:
+        """Tells a run that something that it may wait for has happened."""
+        await self._db.write(lambda conn: wake(conn, run_id))
+        self.ring(run_id)
 
     async def _beat(self) -> None:
         sent_at = self._clock.monotonic()
@@ -105,6 +116,10 @@ class WorkflowWorker:
         """Rings every run that is ready and has no living owner: the guarantee behind all other rings."""
         for run_id, wake_seq, queue, priority in await self._db.read(lambda conn: repository.due(conn, _SWEEP_LIMIT)):
             self._dispatcher.ring(run_id, wake_seq, queue, priority)
+        for run_id in await self._db.read(lambda conn: repository.parents_to_wake(conn, _SWEEP_LIMIT)):
+            await self.wake(run_id)
+        if self._engine is not None:
+            await self._engine.look()
 
     async def _every(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -7,11 +7,12 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from bcce.kit.errors import InvalidInput
-from bcce.workflows.definition import WorkflowDefinition, parse_duration_s, read_definition
+from bcce.workflows.definition import WorkflowDefinition
+from bcce.workflows.durations import parse_duration_s
 from bcce.workflows.errors import InvalidExpression, InvalidWorkflow
 from bcce.workflows.expressions import Expressions
-from bcce.workflows.model import Effect, StepRecord, StepState, completed
-from bcce.workflows.planner import Continue, Finish, Start, next_move
+from bcce.workflows.model import Effect, completed
+from bcce.workflows.reader import read_definition
 from bcce.workflows.service import complete_inputs
 from bcce.workflows.step_type import Done, StepContext, StepOutcome
 from bcce.workflows.validation import check_definition
@@ -37,10 +38,6 @@ class Noop:
 
 def workflow(steps: str, head: str = "") -> WorkflowDefinition:
     return read_definition(f'version: "1.0"\nname: test\n{head}steps:\n{steps}')
-
-
-def record(key: str, state: StepState = StepState.COMPLETED, **output: object) -> StepRecord:
-    return StepRecord(key=key, attempt=1, state=state, type="noop", started_at=MOMENT, output=output)
 
 
 def findings(definition: WorkflowDefinition) -> list[tuple[str, int | None]]:
@@ -74,7 +71,7 @@ steps:
 def test_the_published_dialect_reads() -> None:
     definition = read_definition(REFERENCE_DIALECT)
 
-    assert [(step.id, step.depends_on) for step in definition.steps] == [("analyze", ()), ("summarize", ("analyze",))]
+    assert [(step.id, step.depends_on) for step in definition.steps] == [("analyze", None), ("summarize", ("analyze",))]
 
 
 @pytest.mark.parametrize(
@@ -111,55 +108,10 @@ def test_a_problem_says_where_it_is(text: str, line: int, part: str) -> None:
         ('  - {id: a, type: noop, text: "{{ 1 + }}"}\n', [("workflow.bad-expression", 4)]),
         ('  - {id: a, type: noop, text: "{{ now() }}"}\n', [("workflow.bad-expression", 4)]),
         ('  - {id: c, type: condition, condition: "true"}\n', [("workflow.empty-condition", 4)]),
-        ("  - {id: a, type: noop, then: [{id: b, type: noop}]}\n", [("workflow.misplaced-branch", 4)]),
     ],
 )
 def test_findings_have_a_rule_and_a_line(steps: str, expected: list[tuple[str, int]]) -> None:
     assert findings(workflow(steps)) == expected
-
-
-def test_steps_run_in_order_of_their_dependencies() -> None:
-    definition = workflow("  - {id: a, type: noop, depends_on: [b]}\n  - {id: b, type: noop}\n")
-
-    assert next_move(definition, {}) == Start(step=definition.steps[1])
-    assert next_move(definition, {"b": record("b")}) == Start(step=definition.steps[0])
-    assert next_move(definition, {"a": record("a"), "b": record("b")}) == Finish(failed=None)
-
-
-def test_a_condition_opens_one_branch() -> None:
-    definition = workflow(
-        '  - id: c\n    type: condition\n    condition: "true"\n'
-        "    then: [{id: yes_step, type: noop}]\n    else: [{id: no_step, type: noop}]\n"
-    )
-    taken = next_move(definition, {"c": record("c", branch="then")})
-    other = next_move(definition, {"c": record("c", branch="else")})
-
-    assert isinstance(taken, Start)
-    assert isinstance(other, Start)
-    assert (taken.step.id, other.step.id) == ("yes_step", "no_step")
-
-
-def test_a_branch_that_is_done_leads_on() -> None:
-    definition = workflow(
-        '  - id: c\n    type: condition\n    condition: "true"\n    then: [{id: inner, type: noop}]\n  - {id: after, type: noop}\n'
-    )
-
-    assert next_move(definition, {"c": record("c", branch="then"), "inner": record("inner")}) == Start(step=definition.steps[1])
-    assert next_move(definition, {"c": record("c", branch="else")}) == Start(step=definition.steps[1])
-
-
-@pytest.mark.parametrize("state", [StepState.STARTED, StepState.WAITING, StepState.RETRYING])
-def test_a_step_that_has_begun_goes_on(state: StepState) -> None:
-    definition = workflow("  - {id: a, type: noop}\n  - {id: b, type: noop}\n")
-
-    assert next_move(definition, {"a": record("a", state)}) == Continue(step=definition.steps[0], record=record("a", state))
-
-
-def test_a_failed_step_ends_the_run_and_a_skipped_one_does_not() -> None:
-    definition = workflow("  - {id: a, type: noop}\n  - {id: b, type: noop}\n")
-
-    assert next_move(definition, {"a": record("a", StepState.FAILED)}) == Finish(failed=record("a", StepState.FAILED))
-    assert next_move(definition, {"a": record("a", StepState.SKIPPED)}) == Start(step=definition.steps[1])
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,20 @@
 """`bcce workflow`."""
 
-import sys
 from http import HTTPStatus
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
-from bcce.cli.client import ApiProblem, Client, call, segment
-from bcce.cli.output import json_option, show_error, show_item, show_list
-from bcce.kit.errors import ExitCode, InvalidInput
-
-#: What `validate` says of a text of which nothing is known.
-_NOTHING = {"name": None, "digest": None, "valid": False}
+from bcce.cli.client import Client, call, segment
+from bcce.cli.commands.run import follow, read_inputs
+from bcce.cli.files import STDIN, read_text
+from bcce.cli.output import json_option, show_item, show_list
+from bcce.kit.errors import BcceError, ExitCode
+from bcce.kit.findings import Finding, Severity, Verdict
+from bcce.kit.sarif import sarif_log
+from bcce.kit.text import clean
 
 
 @click.group()
@@ -42,43 +44,83 @@ def show(name: str, as_json: bool) -> None:
 
 @group.command()
 @click.argument("file", metavar="FILE|-")
-@json_option
-def validate(file: str, as_json: bool) -> int:
+@click.option("--format", "form", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True, help="How it is shown.")
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
+def validate(file: str, form: Literal["text", "json", "sarif"]) -> int:
     """Check a workflow file; everything that is wrong is shown with its line. Exit 1: something is; 64: it cannot be read."""
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        unread = InvalidInput(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}")
-        if as_json:
-            show_item({**_NOTHING, "findings": [_finding(unread.code, unread.message)]}, as_json=True)
-        else:
-            show_error(unread)
-        return unread.exit_code
-    result = call(lambda client: _validated(client, text))
-    if as_json:
-        show_item(result, as_json=True)
-    else:
-        for item in result["findings"]:
-            click.echo(f"{file}:{item.get('line', 1)}:{item.get('column', 1)}: {item['message']} [{item['rule_id']}]")
-            if item.get("hint"):
-                click.echo(f"    {item['hint']}")
-        if result["valid"]:
-            click.echo(f"{file}: workflow {result['name']} is valid")
+        text = read_text(file)
+        result = call(lambda client: client.post("/api/v1/workflows/validate", {"text": text}))
+    except BcceError as problem:
+        if form == "text" or problem.status != HTTPStatus.BAD_REQUEST:
+            raise
+        finding = Finding(rule_id=problem.code, severity=Severity.HIGH, verdict=Verdict.BLOCK, message=problem.message, hint=problem.hint)
+        _tell(file, {"name": None, "digest": None, "valid": False, "findings": [finding.to_dict()]}, form)
+        return problem.exit_code
+    _tell(file, result, form)
     return ExitCode.OK if result["valid"] else ExitCode.FAILED
 
 
-async def _validated(client: Client, text: str) -> dict[str, Any]:
-    """What the server finds; a text that is no workflow at all, which it refuses, is a finding too."""
-    try:
-        found: dict[str, Any] = await client.post("/api/v1/workflows/validate", {"text": text})
-    except ApiProblem as problem:
-        if problem.status != HTTPStatus.BAD_REQUEST:
-            raise
-        place = {name: problem.details[name] for name in ("line", "column") if problem.details.get(name) is not None}
-        message = problem.message.removeprefix("".join(f"{number}:" for number in place.values())).strip()
-        return {**_NOTHING, "findings": [_finding(problem.code, message, problem.hint, **place)]}
-    return found
+def _tell(file: str, result: dict[str, Any], form: Literal["text", "json", "sarif"]) -> None:
+    if form == "json":
+        show_item(result, as_json=True)
+        return
+    shown = "stdin" if file == STDIN else file
+    if form == "sarif":
+        found = ((shown, Finding.from_dict(item)) for item in result["findings"])
+        show_item(sarif_log(found, version=version("bcce"), tags=("workflow",)), as_json=True)
+        return
+    for item in result["findings"]:
+        click.echo(f"{shown}:{item.get('line', 1)}:{item.get('column', 1)}: {clean(item['message'], limit=500)} [{item['rule_id']}]")
+        if item.get("hint"):
+            click.echo(f"    {clean(item['hint'], limit=500)}")
+    if result["valid"]:
+        click.echo(f"{shown}: workflow {result['name']} is valid")
 
 
-def _finding(code: str, message: str, hint: str | None = None, **place: Any) -> dict[str, Any]:
-    return {"rule_id": code, "message": message, **place, **({"hint": hint} if hint else {})}
+@group.command("run")
+@click.argument("name")
+@click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="An input. JSON, else text.")
+@click.option("--inputs", "file", metavar="FILE|-", help="A JSON file with inputs.")
+@click.option("--detach", is_flag=True, help="Only start it; a server has to advance it.")
+@json_option
+def run_workflow(name: str, inputs: tuple[str, ...], file: str | None, detach: bool, as_json: bool) -> int:
+    """Start a run and follow it to its end. Exit 1: it did not end well."""
+    body = {"inputs": read_inputs(inputs, file)}
+
+    async def begin(client: Client) -> int:
+        started = await client.post(f"/api/v1/workflows/{segment(name)}/runs", body)
+        if detach:
+            show_item(started, as_json=as_json)
+            return ExitCode.OK
+        return await follow(client, started["runId"], as_json=as_json)
+
+    return call(begin, works=not detach)
+
+
+@group.command()
+def schema() -> None:
+    """Print the language of workflow files as a JSON Schema, with the parameters of every installed step type, for an editor."""
+    from bcce.plugins import Registry  # noqa: PLC0415 - only this command reads the step types
+    from bcce.workflows.schema import workflow_schema  # noqa: PLC0415 - as above
+    from bcce.workflows.step_type import StepType  # noqa: PLC0415 - as above
+
+    installed = Registry("bcce.step_types", StepType).all()  # type: ignore[type-abstract]  # a door
+    params = {name: kind.params for name, kind in installed.items() if isinstance(kind, type) and hasattr(kind, "params")}
+    show_item(workflow_schema(params), as_json=True)
+
+
+@group.command()
+@click.argument("source", metavar="NAME|FILE|-")
+@click.option("--format", "form", type=click.Choice(["text", "mermaid", "svg"]), default="text", show_default=True, help="How it is drawn.")
+def graph(source: str, form: str) -> None:
+    """Draw a workflow, or a file that need not be registered: who follows whom."""
+    if source == STDIN or Path(source).suffix in (".yaml", ".yml") or Path(source).is_file():
+        from bcce.workflows.graph import GraphFormat, render  # noqa: PLC0415 - a server draws what is registered
+        from bcce.workflows.reader import read_all, read_definition  # noqa: PLC0415 - as above
+
+        text = read_text(source)
+        definition, _ = read_all(text, source)
+        click.echo(render(definition or read_definition(text, source), GraphFormat(form)), nl=False)
+        return
+    click.echo(call(lambda client: client.get_text(f"/api/v1/workflows/{segment(source)}/graph", format=form)), nl=False)

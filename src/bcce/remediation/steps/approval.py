@@ -1,5 +1,6 @@
 """`approval`: asks people, if anybody has to be asked, and waits for their answer."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import cast
 
@@ -7,6 +8,7 @@ from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from bcce.approvals import repository as approvals
+from bcce.approvals.errors import ApprovalNotOpen
 from bcce.approvals.model import Approval, ApprovalRequest, ApprovalState, DecisionRecord
 from bcce.approvals.requirement import Requirement
 from bcce.approvals.service import ApprovalService, approval_id_for
@@ -21,8 +23,8 @@ from bcce.remediation.gate import Assessment, Gate, why_blocked
 from bcce.remediation.plans import load_plan
 from bcce.remediation.steps.params import RepairParams
 from bcce.storage.doors import Database
-from bcce.workflows.model import Effect, completed
-from bcce.workflows.step_type import Done, Park, StepContext, StepOutcome
+from bcce.workflows.model import Effect, StepResult, completed
+from bcce.workflows.step_type import Commit, Done, Park, StepContext, StepOutcome
 
 _SOON = timedelta(seconds=1)
 
@@ -73,6 +75,24 @@ class ApprovalStep:
         if asked[0] is None:
             return self._ask(context, plan, request)
         return self._answer(asked[0], asked[1])
+
+    async def stop(self, context: StepContext, params: BaseModel) -> StepOutcome:
+        """Takes the request back: nobody is asked for a run that was stopped."""
+        given = cast(RepairParams, params)
+        plan, severity = await self._db.read(lambda conn: load_plan(conn, context.tenant_id, given.plan))
+        now = self._gate.assess(context.actor, plan, plan.actions[0], severity)
+        found = None
+        if now.needed is not None and now.needed.needed:
+            approval_id = approval_id_for(context.tenant_id, _request(context, plan, now, now.needed))
+            found = await self._db.read(lambda conn: approvals.get(conn, approval_id, context.tenant_id))
+
+        def write(conn: Connection) -> StepResult:
+            if found is not None:
+                with suppress(ApprovalNotOpen):
+                    self._service.revoke(context.actor, conn, found.id, reason="its run was stopped")
+            return completed()
+
+        return Commit(write=write)
 
     def _ask(self, context: StepContext, plan: Plan, request: ApprovalRequest) -> Park:
         def write(conn: Connection) -> None:

@@ -9,7 +9,7 @@ from bcce.kit.clock import Clock
 from bcce.plugins import Services
 from bcce.storage.doors import Database
 from bcce.workflows import repository
-from bcce.workflows.definition import parse_duration_s
+from bcce.workflows.durations import parse_duration_s
 from bcce.workflows.model import Effect, StepResult, completed
 from bcce.workflows.step_type import Done, Park, StepContext, StepOutcome
 

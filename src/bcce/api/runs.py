@@ -1,0 +1,193 @@
+"""Runs: starting them, looking at them, following them, and what people do to them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection
+
+from bcce.api.context import ActorDep, RuntimeDep
+from bcce.api.wire import wire
+from bcce.kit.clock import format_time
+from bcce.kit.errors import InvalidInput
+from bcce.kit.ids import RunId
+from bcce.kit.text import canonical_json
+from bcce.observability.correlation import current_correlation
+from bcce.runtime import Runtime
+from bcce.security.actor import Actor
+from bcce.storage.outbox import OutboxRow, position_before, read_after
+from bcce.workflows.model import Run
+from bcce.workflows.repository import LIVE
+
+router = APIRouter(prefix="/api/v1", tags=["runs"])
+
+_PAGE = 500
+#: Proxies cut connections on which nothing is said for a minute.
+_BEAT_S = 15.0
+_LOOK_S = 0.2
+
+
+class NewRun(BaseModel):
+    """A run to start. `version` is the beginning of a digest; null for the present text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    version: str | None = Field(default=None, pattern=r"^(sha256:)?[0-9a-f]{6,64}$")
+
+
+class Rerun(BaseModel):
+    """A run that begins at a step of another one; `inputs` replace some of its inputs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    step: str = Field(min_length=1, max_length=64)
+    inputs: dict[str, Any] = Field(default_factory=dict)
+
+
+class Signal(BaseModel):
+    """What a run may wait for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    payload: dict[str, Any] = Field(default_factory=dict)
+
+
+@router.post("/workflows/{name}/runs", status_code=201, summary="Start a run")
+async def start_run(name: str, given: NewRun, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
+    """The run's id."""
+    correlation = current_correlation() or runtime.ids.new("cor")
+
+    def write(conn: Connection) -> RunId:
+        return runtime.workflows.start(actor, conn, workflow=name, inputs=given.inputs, correlation_id=correlation, version=given.version)
+
+    run_id = await runtime.db.write(write)
+    runtime.ring(run_id)
+    return {"runId": run_id}
+
+
+@router.get("/runs", summary="List runs, newest first")
+async def list_runs(
+    runtime: RuntimeDep,
+    actor: ActorDep,
+    state: str | None = None,
+    workflow: str | None = None,
+    cursor: str | None = None,
+    limit: int = Query(50, ge=1, le=500),
+) -> dict[str, Any]:
+    """A page of runs."""
+    page = await runtime.workflows.runs(actor, before=cursor, limit=limit, state=state, workflow=workflow)
+    return {"items": wire(page), "next": page[-1].id if len(page) == limit else None}
+
+
+@router.get("/runs/{run_id}", summary="Show a run with its steps")
+async def show_run(run_id: str, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
+    """One run."""
+    run, steps = await runtime.workflows.run(actor, RunId(run_id))
+    return {**wire(run), "steps": wire(steps)}
+
+
+@router.post("/runs/{run_id}/signals/{name}", status_code=202, summary="Tell a run that something it may wait for has happened")
+async def signal_run(run_id: str, name: str, given: Signal, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
+    """The first signal of a name counts."""
+    is_new = await runtime.workflows.signal(actor, RunId(run_id), name, given.payload)
+    runtime.ring(RunId(run_id))
+    return {"runId": run_id, "name": name, "new": is_new}
+
+
+@router.post("/runs/{run_id}/cancel", status_code=202, summary="Stop a run, and undo what can be undone")
+async def cancel_run(run_id: str, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
+    """The run as it is now; it ends when everything in it has stopped."""
+    return _rung(runtime, await runtime.runs.cancel(actor, RunId(run_id)))
+
+
+@router.post("/runs/{run_id}/pause", summary="Begin nothing more until the run is resumed")
+async def pause_run(run_id: str, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
+    """The run as it is now."""
+    return _rung(runtime, await runtime.runs.pause(actor, RunId(run_id)))
+
+
+@router.post("/runs/{run_id}/resume", summary="Go on with a paused run")
+async def resume_run(run_id: str, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
+    """The run as it is now."""
+    return _rung(runtime, await runtime.runs.resume(actor, RunId(run_id)))
+
+
+@router.post("/runs/{run_id}/retry", summary="Try the steps again that did not end well")
+async def retry_run(run_id: str, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
+    """The run as it is now."""
+    return _rung(runtime, await runtime.runs.retry(actor, RunId(run_id)))
+
+
+@router.post("/runs/{run_id}/rerun", status_code=201, summary="Start a new run that begins at a step of this one")
+async def rerun_run(run_id: str, given: Rerun, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
+    """The new run's id."""
+    new_id = await runtime.runs.rerun(actor, RunId(run_id), step=given.step, inputs=given.inputs)
+    runtime.ring(new_id)
+    return {"runId": new_id, "rerunOf": run_id}
+
+
+@router.get("/runs/{run_id}/events", summary="Follow a run: its events as they happen", response_class=StreamingResponse)
+async def follow_run(
+    run_id: str, runtime: RuntimeDep, actor: ActorDep, last_event_id: Annotated[str | None, Header(max_length=20)] = None
+) -> Response:
+    """Server-sent events; each has the event's position as its id, and `Last-Event-ID` continues behind one without a gap.
+
+    The stream ends with the run; a reader that comes back after that gets 204, which tells a browser to stop.
+    """
+    run, _ = await runtime.workflows.run(actor, RunId(run_id))
+    if last_event_id is not None and not last_event_id.isdigit():
+        raise InvalidInput("Last-Event-ID is the number of an event of this stream")
+    if last_event_id is None:
+        position = await runtime.db.read(lambda conn: position_before(conn, run.created_at))
+    else:
+        position = int(last_event_id)
+    first, seen = await _events_of(runtime, run, position)
+    if last_event_id is not None and not first and run.state not in LIVE:
+        return Response(status_code=204)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_stream(runtime, actor, run, first, seen), media_type="text/event-stream", headers=headers)
+
+
+async def _stream(runtime: Runtime, actor: Actor, run: Run, rows: list[OutboxRow], position: int) -> AsyncIterator[bytes]:
+    quiet_s = 0.0
+    while True:
+        for row in rows:
+            yield _message(row)
+        # Looked at before the events are read, so that all events of a run that is over are among them.
+        state = await runtime.workflows.state(actor, run.id)
+        rows, position = await _events_of(runtime, run, position)
+        if rows:
+            quiet_s = 0.0
+        elif state not in LIVE:
+            return
+        else:
+            await asyncio.sleep(_LOOK_S)
+            quiet_s += _LOOK_S
+            if quiet_s >= _BEAT_S:
+                quiet_s = 0.0
+                yield b": still here\n\n"
+
+
+async def _events_of(runtime: Runtime, run: Run, position: int) -> tuple[list[OutboxRow], int]:
+    """The run's next events behind a position, and up to where all events have been looked at."""
+    while True:
+        rows = await runtime.db.read(partial(read_after, position=position, limit=_PAGE, tenant_id=run.tenant_id))
+        own = [row for row in rows if row.data.get("workflowId") == run.id]
+        position = rows[-1].position if rows else position
+        if own or len(rows) < _PAGE:
+            return own, position
+
+
+def _message(row: OutboxRow) -> bytes:
+    event = {"type": row.type, "timestamp": format_time(row.at), "source": row.source, "data": dict(row.data)}
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (row.position, row.type.encode(), canonical_json(event))
+
+
+def _rung(runtime: Runtime, run: Run) -> dict[str, Any]:
+    runtime.ring(run.id)
+    return dict(wire(run))

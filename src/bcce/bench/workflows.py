@@ -1,0 +1,179 @@
+"""How fast the engine is, beside a bare loop that does the same writes without an engine.
+
+- `chain`: one run of ten steps, one after the other; each is durable before the next begins.
+- `many`: so many runs of ten steps at once.
+- `fan-out`: one run of fifty steps at once.
+- `parked`: runs that wait for an event: what one more costs in memory, and how long one takes from its signal to its end.
+- `recovery`: unfinished runs of a process that is gone, from the start of the next process to the last run's end.
+
+`bcce` is the whole engine with events and fences. `bare` is asyncio and one SQLite writer thread with group commit, with the same rows.
+Both write to SQLite with WAL and synchronous=FULL.
+"""
+
+import gc
+import logging
+import os
+import statistics
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection
+
+from bcce.bench.bare import Bare
+from bcce.bench.repository import count_completed, count_unparked, last_end
+from bcce.kit.clock import Clock
+from bcce.kit.ids import RunId
+from bcce.runtime import Runtime, Settings, open_runtime
+from bcce.security.actor import system_actor
+from bcce.workflows.model import RunState
+
+ACTOR = system_actor("bench")
+STEPS, FAN = 10, 50
+_HEAD = 'version: "1.0"\nname: {}\nsteps:\n'
+_TEXTS = {
+    "chain": _HEAD.format("chain") + "".join(f"  - {{id: s{n}, type: set, x: {n}}}\n" for n in range(STEPS)),
+    "fan": _HEAD.format("fan") + "".join(f"  - {{id: s{n}, type: set, x: {n}, depends_on: []}}\n" for n in range(FAN)),
+    "gate": _HEAD.format("gate") + "  - {id: g, type: wait, event: go}\n",
+}
+
+Result = dict[str, Any]
+
+
+async def measure(clock: Clock, *, rounds: int, count: int, parked: int) -> list[Result]:
+    """Medians over `rounds`, the variants in turn so that a drift of the machine meets both. `count` runs at once, `parked` that wait."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    taken: dict[tuple[str, str, str, str], list[float]] = {}
+
+    def note(name: str, variant: str, metric: str, unit: str, value: float) -> None:
+        taken.setdefault((name, variant, metric, unit), []).append(value)
+
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(prefix="bcce-bench-") as folder:
+            async with _opened(Path(folder) / "home", count) as runtime:
+                await _speed(runtime, clock, count, lambda *item: note(item[0], "bcce", *item[1:]))
+            bare = Bare(Path(folder) / "bare.db", clock)
+            await _bare_speed(bare, clock, count, lambda *item: note(item[0], "bare", *item[1:]))
+    with tempfile.TemporaryDirectory(prefix="bcce-bench-") as folder:
+        await _waiting(Path(folder), clock, parked, lambda *item: note(item[0], "bcce", *item[1:]))
+        await _recovery(Path(folder), clock, lambda *item: note(item[0], "bcce", *item[1:]))
+    return [
+        {"name": name, "variant": variant, "store": "sqlite", "metric": metric, "value": round(statistics.median(values), 2), "unit": unit}
+        for (name, variant, metric, unit), values in taken.items()
+    ]
+
+
+Note = Callable[[str, str, str, float], None]
+
+
+def _opened(home: Path, count: int, *, works: bool = True) -> Any:
+    settings = Settings.model_validate({"workflows": {"max_concurrent_workflows": count}})
+    return open_runtime(settings, home=home, works=works)
+
+
+async def _speed(runtime: Runtime, clock: Clock, count: int, note: Note) -> None:
+    for text in _TEXTS.values():
+        await runtime.workflows.register(ACTOR, text, "bench")
+    await _timed(runtime, clock, "chain", 3)
+    one = [await _timed(runtime, clock, "chain", 1) for _ in range(9)]
+    note("chain", "run of 10 steps", "ms", statistics.median(one) * 1000)
+    fan = [await _timed(runtime, clock, "fan", 1) for _ in range(5)]
+    note("fan-out", "run of 50 steps", "ms", statistics.median(fan) * 1000)
+    seconds = await _timed(runtime, clock, "chain", count)
+    note("many", "durable steps", "1/s", count * STEPS / seconds)
+
+
+async def _bare_speed(bare: Bare, clock: Clock, count: int, note: Note) -> None:
+    async def timed(work: Callable[[], Awaitable[None]]) -> float:
+        began = clock.monotonic()
+        await work()
+        return clock.monotonic() - began
+
+    async with bare:
+        await bare.chains(3, STEPS)
+        one = [await timed(lambda: bare.chains(1, STEPS)) for _ in range(9)]
+        note("chain", "run of 10 steps", "ms", statistics.median(one) * 1000)
+        fan = [await timed(lambda: bare.fan(FAN)) for _ in range(5)]
+        note("fan-out", "run of 50 steps", "ms", statistics.median(fan) * 1000)
+        note("many", "durable steps", "1/s", count * STEPS / await timed(lambda: bare.chains(count, STEPS)))
+
+
+async def _begin(runtime: Runtime, workflow: str, count: int) -> list[RunId]:
+    def write(conn: Connection) -> list[RunId]:
+        return [runtime.workflows.start(ACTOR, conn, workflow=workflow, inputs={}, correlation_id="cor_bench") for _ in range(count)]
+
+    return await runtime.db.write(write)
+
+
+async def _timed(runtime: Runtime, clock: Clock, workflow: str, count: int) -> float:
+    """Seconds from the ring of the first of `count` runs to the end of the last."""
+    before = await _ended(runtime, workflow)
+    run_ids = await _begin(runtime, workflow, count)
+    began = clock.now()
+    for run_id in run_ids:
+        runtime.ring(run_id)
+    while await _ended(runtime, workflow) < before + count:
+        await clock.sleep(0.03)
+    # By the journal's own times: to look more often would take part in what is measured.
+    last = await runtime.db.read(lambda conn: last_end(conn, run_ids))
+    return (last - began).total_seconds()
+
+
+async def _ended(runtime: Runtime, workflow: str) -> int:
+    return await runtime.db.read(lambda conn: count_completed(conn, workflow))
+
+
+async def _waiting(folder: Path, clock: Clock, count: int, note: Note) -> None:
+    async with _opened(folder / "parked", 500) as runtime:
+        for text in _TEXTS.values():
+            await runtime.workflows.register(ACTOR, text, "bench")
+        await _timed(runtime, clock, "chain", 500)
+        gc.collect()
+        before = _resident_kib()
+        run_ids: list[RunId] = []
+        while len(run_ids) < count:
+            page = await _begin(runtime, "gate", min(2_000, count - len(run_ids)))
+            run_ids += page
+            for run_id in page:
+                runtime.ring(run_id)
+            await _all_parked(runtime, clock)
+        gc.collect()
+        note("parked", f"memory for {count} runs", "MiB", (_resident_kib() - before) / 1024)
+        used = os.times()
+        await clock.sleep(5)
+        idle = os.times()
+        note("parked", f"processor while {count} runs wait", "%", (idle.user + idle.system - used.user - used.system) / 5 * 100)
+        wakes = []
+        for run_id in run_ids[:20]:
+            began = clock.monotonic()
+            await runtime.workflows.signal(ACTOR, run_id, "go", {})
+            runtime.ring(run_id)
+            while (await runtime.workflows.state(ACTOR, run_id)) is not RunState.COMPLETED:
+                await clock.sleep(0)
+            wakes.append(clock.monotonic() - began)
+        note("parked", "from signal to end", "ms", statistics.median(wakes) * 1000)
+
+
+async def _all_parked(runtime: Runtime, clock: Clock) -> None:
+    while await runtime.db.read(count_unparked):
+        await clock.sleep(0.02)
+
+
+async def _recovery(folder: Path, clock: Clock, note: Note) -> None:
+    count = 1_000
+    async with _opened(folder / "recovery", 500, works=False) as runtime:
+        for text in _TEXTS.values():
+            await runtime.workflows.register(ACTOR, text, "bench")
+        await _begin(runtime, "chain", count)
+    began = clock.monotonic()
+    async with _opened(folder / "recovery", 500) as runtime:
+        while await _ended(runtime, "chain") < count:
+            await clock.sleep(0.02)
+    note("recovery", f"{count} unfinished runs of 10 steps", "s", clock.monotonic() - began)
+
+
+def _resident_kib() -> int:
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))

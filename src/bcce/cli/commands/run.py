@@ -1,0 +1,191 @@
+"""`bcce run`."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from bcce.cli.client import Client, call, segment
+from bcce.cli.files import read_text
+from bcce.cli.output import json_option, show_item, show_list
+from bcce.kit.errors import ExitCode, InvalidInput
+from bcce.kit.text import clean
+
+_LOOK_S = 0.3
+_OVER = ("completed", "failed", "cancelled", "dead")
+_MARKS = {"completed": "✓", "failed": "✗", "skipped": "-", "cancelled": "■", "waiting": "…", "started": "▸", "retrying": "↻"}
+
+
+@click.group()
+def group() -> None:
+    """Look at runs of workflows, follow them, stop them, try them again."""
+
+
+@group.command("list")
+@click.option("--state", help="Only runs in this state, such as failed.")
+@click.option("--workflow", help="Only runs of this workflow.")
+@click.option("--cursor", help="Where the next page begins.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 500), help="How many at most.")
+@json_option
+def list_runs(state: str | None, workflow: str | None, cursor: str | None, limit: int, as_json: bool) -> None:
+    """List runs, newest first."""
+    page = call(lambda client: client.get("/api/v1/runs", state=state, workflow=workflow, cursor=cursor, limit=limit))
+    show_list(page["items"], ("id", "workflow", "state", "createdAt", "endedAt"), as_json=as_json, following=page["next"])
+
+
+@group.command()
+@click.argument("run_id")
+@json_option
+def show(run_id: str, as_json: bool) -> None:
+    """Show a run with its steps."""
+    run = call(lambda client: client.get(f"/api/v1/runs/{segment(run_id)}"))
+    if as_json:
+        show_item(run, as_json=True)
+        return
+    show_item(
+        run, as_json=False, skip=("steps", "wakeSeq", "seenSeq", "epoch", "leaseOwner", "definitionFormat", "queue", "priority", "suspect")
+    )
+    for line in tree(run):
+        click.echo(line)
+
+
+@group.command()
+@click.argument("run_id")
+def watch(run_id: str) -> int:
+    """Follow a run until it ends. Exit 1: it did not end well."""
+    return call(lambda client: follow(client, run_id), works=True)
+
+
+@group.command()
+@click.argument("run_id")
+@json_option
+def cancel(run_id: str, as_json: bool) -> None:
+    """Stop a run, and undo what can be undone."""
+    _change(run_id, "cancel", as_json)
+
+
+@group.command()
+@click.argument("run_id")
+@json_option
+def pause(run_id: str, as_json: bool) -> None:
+    """Let what runs end, and begin nothing more."""
+    _change(run_id, "pause", as_json)
+
+
+@group.command()
+@click.argument("run_id")
+@json_option
+def resume(run_id: str, as_json: bool) -> None:
+    """Go on with a paused run."""
+    _change(run_id, "resume", as_json)
+
+
+@group.command()
+@click.argument("run_id")
+@click.option("--from", "step", help="Start a new run that begins at this step; without it the steps that failed are tried again.")
+@click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="With --from: another input. JSON, else text.")
+@json_option
+def retry(run_id: str, step: str | None, inputs: tuple[str, ...], as_json: bool) -> None:
+    """Try the steps again that did not end well, or run again from a step."""
+    if step is None:
+        if inputs:
+            raise InvalidInput("--input needs --from", hint="a run that goes on keeps its inputs")
+        _change(run_id, "retry", as_json)
+        return
+    body = {"step": step, "inputs": read_inputs(inputs, None)}
+    show_item(call(lambda client: client.post(f"/api/v1/runs/{segment(run_id)}/rerun", body)), as_json=as_json)
+
+
+@group.command()
+@click.argument("run_id")
+@click.argument("name")
+@click.option("--payload", default="{}", help="A JSON object that goes along.")
+@json_option
+def signal(run_id: str, name: str, payload: str, as_json: bool) -> None:
+    """Tell a run that something it may wait for has happened."""
+    try:
+        body = json.loads(payload)
+    except ValueError as error:
+        raise InvalidInput("--payload is no JSON") from error
+    path = f"/api/v1/runs/{segment(run_id)}/signals/{segment(name)}"
+    show_item(call(lambda client: client.post(path, {"payload": body})), as_json=as_json)
+
+
+def read_inputs(pairs: tuple[str, ...], file: str | None) -> dict[str, Any]:
+    """Inputs from a JSON file and from `NAME=VALUE` pairs, which win; a value that is JSON is read as such.
+
+    Raises:
+        InvalidInput: no file, no JSON object, or a pair without a name.
+    """
+    found: dict[str, Any] = {}
+    if file is not None:
+        try:
+            loaded = json.loads(read_text(file))
+        except ValueError as error:
+            raise InvalidInput(f"the inputs in {file} are no JSON", hint='for example {"host": "web1"}') from error
+        if not isinstance(loaded, dict):
+            raise InvalidInput(f"the inputs in {file} are no JSON object", hint='for example {"host": "web1"}')
+        found |= loaded
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise InvalidInput(f"{clean(pair, limit=60)!r} is no NAME=VALUE", hint="for example --input host=web1")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+async def follow(client: Client, run_id: str, *, as_json: bool = False) -> int:
+    """Prints each change of a run until it is over, or as JSON the run when it is; 0 when it ended well."""
+    told: dict[str, str] = {}
+    while True:
+        run = await client.get(f"/api/v1/runs/{segment(run_id)}")
+        for step in run["steps"]:
+            now = f"{step['state']}/{step['attempt']}"
+            if told.get(step["key"]) != now and not as_json:
+                told[step["key"]] = now
+                click.echo(_line(step, 0))
+        if run["state"] in _OVER:
+            if as_json:
+                show_item(run, as_json=True)
+                return ExitCode.OK if run["state"] == "completed" else ExitCode.FAILED
+            click.echo(f"{run['id']} {run['state']}" + (f": {_reason(run['error'])}" if run.get("error") else ""))
+            if run.get("output"):
+                click.echo(json.dumps(run["output"], indent=2, ensure_ascii=False))
+            return ExitCode.OK if run["state"] == "completed" else ExitCode.FAILED
+        await asyncio.sleep(_LOOK_S)
+
+
+def tree(run: Mapping[str, Any]) -> Iterator[str]:
+    """One line for the latest attempt of each step, those of a loop's turns below it."""
+    latest = {step["key"]: step for step in run["steps"]}
+    for key, step in latest.items():
+        yield _line(step, key.count("["))
+
+
+def _line(step: Mapping[str, Any], depth: int) -> str:
+    what = f"{_MARKS.get(step['state'], '?')} {step['key']}  {step['type']}  {step['state']}"
+    if step["attempt"] > 1:
+        what += f"  try {step['attempt']}"
+    if step.get("waitingFor"):
+        what += f"  {clean(step['waitingFor'], limit=200)}"
+    if step.get("error") and step["state"] in ("failed", "retrying"):
+        what += f"  {_reason(step['error'])}"
+    return "  " * (depth + 1) + what
+
+
+def _reason(error: Mapping[str, Any]) -> str:
+    where = f"step {error['step']}: " if error.get("step") else ""
+    return clean(f"{where}{error.get('message', error.get('code', ''))}", limit=500)
+
+
+def _change(run_id: str, what: str, as_json: bool) -> None:
+    run = call(lambda client: client.post(f"/api/v1/runs/{segment(run_id)}/{what}", {}))
+    if as_json:
+        show_item(run, as_json=True)
+    else:
+        click.echo(f"{run['id']} {run['state']}" + (", being cancelled" if run.get("cancelAt") and run["state"] == "active" else ""))

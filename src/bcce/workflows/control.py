@@ -1,0 +1,237 @@
+"""What people do to runs: cancel, pause, resume, try again, and run again from a step. Each is one fact and one audit record."""
+
+from collections.abc import Callable, Mapping
+
+from sqlalchemy import Connection, insert, update
+
+from bcce.kit.clock import Clock
+from bcce.kit.errors import InvalidInput
+from bcce.kit.events import Event
+from bcce.kit.ids import Ids, RunId
+from bcce.security.actor import Actor
+from bcce.security.audit import AuditLog
+from bcce.security.authz import Permission, require
+from bcce.storage.doors import Database, Item
+from bcce.storage.doors import run as run_items
+from bcce.storage.outbox import event_item
+from bcce.storage.types import db_now
+from bcce.workflows import repository
+from bcce.workflows.definition import StepList, WorkflowDefinition
+from bcce.workflows.errors import NotRepeatable, RunEnded, UnknownRun
+from bcce.workflows.form import did_you_mean
+from bcce.workflows.journal import record_fact
+from bcce.workflows.model import Run, RunState, StepRecord, StepState
+from bcce.workflows.service import WorkflowService, complete_inputs
+from bcce.workflows.tables import runs, steps
+
+_RETRYABLE = (RunState.FAILED, RunState.CANCELLED, RunState.DEAD)
+_NOT_WELL = (StepState.FAILED, StepState.CANCELLED)
+_OVER = (StepState.COMPLETED, StepState.SKIPPED, StepState.FAILED)
+
+
+class RunControl:
+    """Changes what runs do. `ring` the run after each."""
+
+    def __init__(self, *, db: Database, clock: Clock, ids: Ids, audit: AuditLog, workflows: WorkflowService) -> None:
+        self._db = db
+        self._clock = clock
+        self._ids = ids
+        self._audit = audit
+        self._workflows = workflows
+
+    async def cancel(self, actor: Actor, run_id: RunId) -> Run:
+        """Stops what runs, undoes what can be undone, and ends the run as cancelled. Once more changes nothing.
+
+        What acts on the world and cannot be stopped is followed to its end first.
+
+        Raises:
+            UnknownRun: there is no such run.
+            RunEnded: it is over.
+        """
+
+        def write(conn: Connection, run: Run) -> None:
+            repository.request_cancel(conn, run.id)
+
+        return await self._change(actor, run_id, "run.cancelled", "workflow.cancelling", write)
+
+    async def pause(self, actor: Actor, run_id: RunId) -> Run:
+        """Lets what runs end, and begins nothing until `resume`.
+
+        Raises:
+            UnknownRun: there is no such run.
+            RunEnded: it is over, or being cancelled.
+        """
+
+        def write(conn: Connection, run: Run) -> None:
+            if run.cancel_at is not None:
+                raise RunEnded(f"run {run.id} is being cancelled", details={"runId": run.id})
+            conn.execute(update(runs).where(runs.c.id == run.id).values(state=RunState.PAUSED))
+
+        return await self._change(actor, run_id, "run.paused", "workflow.paused", write)
+
+    async def resume(self, actor: Actor, run_id: RunId) -> Run:
+        """Goes on with a paused run.
+
+        Raises:
+            UnknownRun: there is no such run.
+            RunEnded: it is over.
+        """
+
+        def write(conn: Connection, run: Run) -> None:
+            conn.execute(update(runs).where(runs.c.id == run.id).values(state=RunState.ACTIVE))
+
+        return await self._change(actor, run_id, "run.resumed", "workflow.resumed", write)
+
+    async def retry(self, actor: Actor, run_id: RunId) -> Run:
+        """Tries the steps again that did not end well, and goes on from there.
+
+        Raises:
+            UnknownRun: there is no such run.
+            NotRepeatable: it is not over, ended well, or what it had done was undone.
+        """
+        require(actor, Permission.WORKFLOWS_RUN)
+
+        def write(conn: Connection) -> Run:
+            repository.bump(conn, run_id)
+            run = repository.get_run(conn, run_id, actor.tenant_id)
+            if run is None:
+                raise UnknownRun(f"there is no run {run_id}")
+            if run.state not in _RETRYABLE:
+                raise NotRepeatable(f"run {run_id} is {run.state}", hint="only a run that failed or was cancelled can be tried again")
+            records = repository.get_records(conn, run_id)
+            if any(".compensate" in key for key in records):
+                raise NotRepeatable(f"what run {run_id} had done was undone", hint="start a new run, or run it again from a step")
+            for record in records.values():
+                if record.state in _NOT_WELL:
+                    _revive(conn, run_id, record, self._clock)
+            fresh = {"state": RunState.ACTIVE, "error": None, "output": None, "ended_at": None, "cancel_at": None, "crashes": 0}
+            conn.execute(update(runs).where(runs.c.id == run_id).values(**fresh, suspect=False, wake_at=db_now()))
+            run_items(conn, self._told(actor, run, "run.retried", "workflow.resumed", {}))
+            return repository.get_run(conn, run_id) or run
+
+        return await self._db.write(write)
+
+    async def rerun(self, actor: Actor, run_id: RunId, *, step: str, inputs: Mapping[str, object]) -> RunId:
+        """Starts a new run that begins at `step`: what the step waits for is taken over from `run_id`, and `inputs` replace its inputs.
+
+        Raises:
+            UnknownRun: there is no such run.
+            InvalidInput: there is no such step, it stands in a loop, or an input does not fit.
+            NotRepeatable: something that the step waits for has not ended.
+        """
+        require(actor, Permission.WORKFLOWS_RUN)
+        source, _ = await self._workflows.run(actor, run_id)
+        definition = await self._workflows.load(source.definition_id, source.definition_format)
+        kept = _ancestors(definition, step)
+        complete = complete_inputs(definition, {**source.inputs, **inputs})
+
+        def write(conn: Connection) -> RunId:
+            records = repository.get_records(conn, run_id)
+            _check_ended(definition, step, records)
+            new_id = self._workflows.insert_like(actor, conn, source, inputs=complete)
+            for record in records.values():
+                name = record.key.partition("[")[0].partition(".")[0]
+                if name in kept and (record.state in _OVER or name in kept.scopes):
+                    conn.execute(insert(steps), [_seed(source, new_id, record, is_open=name in kept.scopes)])
+            facts = {"from": step, "of": run_id}
+            run_items(conn, [self._audit.item(actor, "run.rerun", new_id, facts, correlation_id=source.correlation_id)])
+            return new_id
+
+        return await self._db.write(write)
+
+    async def _change(self, actor: Actor, run_id: RunId, action: str, event: str, change: Callable[[Connection, Run], None]) -> Run:
+        require(actor, Permission.WORKFLOWS_RUN)
+
+        def write(conn: Connection) -> Run:
+            run = repository.get_run(conn, run_id, actor.tenant_id)
+            if run is None:
+                raise UnknownRun(f"there is no run {run_id}")
+            record_fact(conn, run_id)
+            change(conn, repository.get_run(conn, run_id) or run)
+            run_items(conn, self._told(actor, run, action, event, {}))
+            return repository.get_run(conn, run_id) or run
+
+        return await self._db.write(write)
+
+    def _told(self, actor: Actor, run: Run, action: str, event: str, facts: Mapping[str, object]) -> list[Item]:
+        data = {"workflowId": run.id, "workflow": run.workflow, "subject": run.subject, **facts}
+        published = Event(type=event, timestamp=self._clock.now(), source="workflows", tenant_id=run.tenant_id, data=data)
+        return [
+            self._audit.item(actor, action, run.id, {"workflow": run.workflow, **facts}, correlation_id=run.correlation_id),
+            event_item(self._ids, published, correlation_id=run.correlation_id),
+        ]
+
+
+class _Kept(frozenset[str]):
+    """Ids of steps whose records a new run takes over; `scopes` are those around the step it begins at, which are still open."""
+
+    scopes: frozenset[str] = frozenset()
+
+
+def _ancestors(definition: WorkflowDefinition, step: str) -> _Kept:
+    path = _path(definition.body, step)
+    if path is None:
+        raise InvalidInput(f"there is no step {step[:80]!r}", hint=did_you_mean(step, definition.by_id, "steps"))
+    if definition.loops[step]:
+        hint = f"begin at the loop {definition.loops[step][0]!r}"
+        raise InvalidInput(f"step {step!r} stands in a loop, so it has no one place to begin at", hint=hint)
+    found: set[str] = set()
+    for body, name in path:
+        for other in body.before(name):
+            found |= {inner.id for inner in body.by_id[other].walk()}
+    scopes = frozenset(name for _, name in path[:-1])
+    kept = _Kept(found | scopes)
+    kept.scopes = scopes
+    return kept
+
+
+def _path(body: StepList, step: str) -> list[tuple[StepList, str]] | None:
+    """The lists from the outermost to the one that `step` stands in, each with the id that leads on."""
+    for each in body.steps:
+        if each.id == step:
+            return [(body, step)]
+        for branch in each.branches.values():
+            inner = _path(branch, step)
+            if inner is not None:
+                return [(body, each.id), *inner]
+    return None
+
+
+def _check_ended(definition: WorkflowDefinition, step: str, records: Mapping[str, StepRecord]) -> None:
+    for body, name in _path(definition.body, step) or []:
+        for other in sorted(body.before(name)):
+            record = records.get(other)
+            if record is None or record.state not in _OVER:
+                raise NotRepeatable(f"step {step!r} waits for {other!r}, which has not ended in that run", hint=f"begin at {other!r}")
+
+
+def _seed(source: Run, new_id: RunId, record: StepRecord, *, is_open: bool) -> dict[str, object]:
+    """The row of `record` in another run; a scope that is still open has not ended, but for a condition, whose record is its decision."""
+    is_begun = is_open and "branch" not in (record.output or {})
+    return {
+        "run_id": new_id,
+        "step_key": record.key,
+        "attempt": record.attempt,
+        "tenant_id": source.tenant_id,
+        "type": record.type,
+        "effect": "pure",
+        "state": str(StepState.STARTED if is_begun else record.state),
+        "input_digest": "",
+        "output": record.output,
+        "error": record.error,
+        "waiting_for": None,
+        "started_at": record.started_at,
+        "ended_at": None if is_begun else record.ended_at,
+        "wake_at": None,
+        "deadline_at": None,
+    }
+
+
+def _revive(conn: Connection, run_id: RunId, record: StepRecord, clock: Clock) -> None:
+    """Makes a step that did not end well one that is to be tried again now, and a scope that had begun one that goes on."""
+    has_begun = record.type in ("parallel", "group", "composite") or "items" in (record.output or {})
+    values: dict[str, object] = {"state": str(StepState.STARTED), "error": None, "ended_at": None, "wake_at": None, "deadline_at": None}
+    if not has_begun:
+        values |= {"state": str(StepState.RETRYING), "error": record.error, "ended_at": record.ended_at, "wake_at": clock.now()}
+    key = (steps.c.run_id == run_id, steps.c.step_key == record.key, steps.c.attempt == record.attempt)
+    conn.execute(update(steps).where(*key).values(**values))

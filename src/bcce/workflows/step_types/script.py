@@ -1,0 +1,127 @@
+"""`script`: Python from the workflow's file, locked into a sandbox, for what expressions cannot say."""
+
+import json
+import platform
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from bcce.kit.text import canonical_json, clean
+from bcce.plugins import Services
+from bcce.resilience import Breaker, BreakerPolicy, BreakerStore, Bulkhead
+from bcce.workflows.durations import parse_duration_s
+from bcce.workflows.errors import (
+    SandboxBroken,
+    ScriptFailed,
+    ScriptOutputInvalid,
+    ScriptOverLimit,
+    ScriptTimedOut,
+)
+from bcce.workflows.model import Effect, completed
+from bcce.workflows.sandbox import PythonSandbox, SandboxLimits, SandboxResult
+from bcce.workflows.settings import ScriptSettings, WorkflowSettings
+from bcce.workflows.step_type import Done, StepContext, StepOutcome
+
+_MIB = 1024 * 1024
+
+
+class ScriptParams(BaseModel):
+    """Parameters of `script`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    code: str = Field(min_length=1, max_length=65_536, description="The program, as it is: expressions are not allowed in it.")
+    inputs: dict[str, Any] = Field(default_factory=dict, description="What it gets, as a JSON object on its standard input.")
+    timeout: str | float = Field(default="10s", description="How long it may take.")
+    memory_mib: int | None = Field(default=None, ge=32, description="The memory it may use, in MiB; by default the operator's limit.")
+
+    @field_validator("code", mode="before")
+    @classmethod
+    def _holds_no_expression(cls, value: object) -> object:
+        """Outside text must never become a program, only its input.
+
+        Before all other checks and with the type `missing`: other errors of a value with an expression are left for the run, where the
+        expression has been evaluated and its braces are gone.
+        """
+        if isinstance(value, str) and "{{" in value:
+            raise PydanticCustomError(
+                "missing", "a script is the text of the file itself and takes no expression; hand values over in `inputs`, or write `{ {`"
+            )
+        return value
+
+    @field_validator("timeout")
+    @classmethod
+    def _is_duration(cls, value: str | float) -> str | float:
+        parse_duration_s(value)
+        return value
+
+
+class ScriptStep:
+    """Runs Python in a sandbox. Output: the JSON object that it prints as its last line."""
+
+    name = "script"
+    effect = Effect.PURE
+    params: type[BaseModel] = ScriptParams
+
+    def __init__(self, settings: ScriptSettings, sandbox: PythonSandbox, breakers: BreakerStore) -> None:
+        self._settings = settings
+        self._sandbox = sandbox
+        self._bulkhead = Bulkhead(at_once=settings.at_once, waiting=settings.waiting)
+        self._breaker = Breaker(breakers, BreakerPolicy(probe_s=settings.max_timeout_s + 30))
+
+    @classmethod
+    def build(cls, services: Services) -> "ScriptStep":
+        """Wires the step."""
+        settings = services.get(WorkflowSettings).script
+        return cls(settings, PythonSandbox(settings.at_once), services.get(BreakerStore))  # type: ignore[type-abstract]  # a Protocol is the key
+
+    async def run(self, context: StepContext, params: BaseModel) -> StepOutcome:
+        """Starts it and waits for its end; a repeat after a crash starts it again, which changes nothing outside."""
+        given = cast(ScriptParams, params)
+        wanted_s, wanted = parse_duration_s(given.timeout), (given.memory_mib or self._settings.memory_mib) * _MIB
+        limits = SandboxLimits(
+            timeout_s=min(wanted_s, self._settings.max_timeout_s),
+            memory_bytes=min(wanted, self._settings.memory_mib * _MIB),
+            output_bytes=self._settings.output_bytes,
+            disk_bytes=self._settings.disk_mib * _MIB,
+        )
+        async with self._bulkhead.place("script"):
+            result = await self._breaker.call(
+                context.tenant_id,
+                f"script:{platform.node()[:200]}",
+                lambda: self._sandbox.run(given.code, canonical_json(given.inputs), limits),
+                is_failure=lambda error: isinstance(error, SandboxBroken),
+            )
+        return Done(result=completed(_output(result, limits)))
+
+
+def _output(result: SandboxResult, limits: SandboxLimits) -> dict[str, object]:
+    if result.ended == "timed-out":
+        raise ScriptTimedOut(f"the script took longer than {limits.timeout_s:g} s and was stopped")
+    if result.ended != "exited":
+        what = {
+            "output": f"printed more than {limits.output_bytes} bytes",
+            "disk": f"wrote more than {limits.disk_bytes // _MIB} MiB or 1000 files",
+        }
+        killed = f"was killed, most likely because it needs more than {limits.memory_bytes // _MIB} MiB of memory"
+        raise ScriptOverLimit(f"the script {what.get(result.ended, killed)}")
+    if result.exit_code != 0:
+        said = [line for line in result.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+        about = f": {clean(said[-1].strip(), limit=300)}" if said else ""
+        raise ScriptFailed(f"the script ended with {result.exit_code}{about}", details={"exit_code": result.exit_code})
+    return _last_object(result.stdout)
+
+
+def _last_object(printed: bytes) -> dict[str, object]:
+    lines = [line for line in printed.decode("utf-8", "replace").splitlines() if line.strip()]
+    try:
+        value = json.loads(lines[-1])
+        canonical_json(value)  # NaN and lone surrogates are no JSON, whatever the parser says
+    except (IndexError, ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise ScriptOutputInvalid(
+            "the last line that the script printed is not a JSON object", hint="end it with print(json.dumps({...})), on one line"
+        )
+    return value

@@ -1,0 +1,112 @@
+"""`workflow`: another workflow as a step, run on its own and waited for."""
+
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection
+
+from bcce.kit.errors import InvalidInput
+from bcce.kit.ids import RunId, derived_id
+from bcce.plugins import Services
+from bcce.storage.doors import Database
+from bcce.workflows import repository
+from bcce.workflows.errors import ChildFailed
+from bcce.workflows.journal import wake
+from bcce.workflows.model import Effect, Run, RunState, StepResult, completed
+from bcce.workflows.repository import CHILD_GATE
+from bcce.workflows.service import Child, WorkflowService
+from bcce.workflows.step_type import Commit, Done, Park, StepContext, StepOutcome
+
+MAX_DEPTH = 8
+
+
+class WorkflowParams(BaseModel):
+    """Parameters of `workflow`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    workflow: str = Field(min_length=1, max_length=128, description="Name of the workflow to run.")
+    version: str | None = Field(
+        default=None, pattern=r"(sha256:)?[0-9a-f]{6,64}", description="The beginning of its digest; null for the present text."
+    )
+    inputs: dict[str, Any] = Field(default_factory=dict, description="Its inputs.")
+    wait: bool = Field(default=True, description="Whether to wait for its end; false only starts it.")
+
+
+class WorkflowStep:
+    """Runs another workflow. Output: its outputs and `runId`; the step fails when that run does, and stops it when it is stopped."""
+
+    name = "workflow"
+    effect = Effect.LOCAL
+    params: type[BaseModel] = WorkflowParams
+
+    def __init__(self, db: Database, workflows: WorkflowService) -> None:
+        self._db = db
+        self._workflows = workflows
+
+    @classmethod
+    def build(cls, services: Services) -> "WorkflowStep":
+        """Wires the step."""
+        return cls(services.get(Database), services.get(WorkflowService))  # type: ignore[type-abstract]  # a Protocol is the key
+
+    async def run(self, context: StepContext, params: BaseModel) -> StepOutcome:
+        """Starts the run, or looks whether it has ended."""
+        given = cast(WorkflowParams, params)
+        child_id = self._child_id(context)
+        child = await self._db.read(lambda conn: repository.get_run(conn, child_id, context.tenant_id))
+        if child is not None and (child.state not in repository.LIVE or not given.wait):
+            return Done(result=_result(child))
+
+        def start(conn: Connection) -> None:
+            if child is None:
+                self._start(conn, context, given, child_id)
+
+        if given.wait:
+            return Park(waiting_for=f"the run {child_id} of {given.workflow}", kind=CHILD_GATE, name=child_id, write=start)
+
+        def start_only(conn: Connection) -> StepResult:
+            start(conn)
+            return completed({"runId": child_id})
+
+        return Commit(write=start_only)
+
+    async def stop(self, context: StepContext, params: BaseModel) -> StepOutcome:
+        """Cancels the run and waits for its end."""
+        child_id = self._child_id(context)
+
+        def cancel(conn: Connection) -> Run | None:
+            if wake(conn, child_id):
+                repository.request_cancel(conn, child_id)
+            return repository.get_run(conn, child_id)
+
+        child = await self._db.write(cancel)
+        if child is None or child.state not in repository.LIVE:
+            return Done(result=completed({"runId": child_id}))
+        return Park(waiting_for=f"the run {child_id} to stop", kind=CHILD_GATE, name=child_id)
+
+    def _child_id(self, context: StepContext) -> RunId:
+        return RunId(derived_id("run", context.run_id, context.key, str(context.attempt)))
+
+    def _start(self, conn: Connection, context: StepContext, given: WorkflowParams, child_id: RunId) -> None:
+        depth, above = 1, repository.get_run(conn, context.run_id)
+        while above is not None and above.parent_id is not None:
+            depth, above = depth + 1, repository.get_run(conn, above.parent_id)
+        if depth > MAX_DEPTH:
+            raise InvalidInput(f"workflows call each other more than {MAX_DEPTH} deep", hint="does one of them call itself without an end?")
+        self._workflows.start(
+            context.actor,
+            conn,
+            workflow=given.workflow,
+            inputs=given.inputs,
+            correlation_id=context.correlation_id,
+            subject=context.subject,
+            version=given.version,
+            child=Child(id=child_id, parent_id=context.run_id, parent_key=context.key),
+        )
+
+
+def _result(child: Run) -> StepResult:
+    if child.state in (RunState.FAILED, RunState.CANCELLED, RunState.DEAD):
+        reason = (child.error or {}).get("message") or f"it is {child.state}"
+        raise ChildFailed(f"the run {child.id} of {child.workflow} did not end well: {reason}", hint=f"bcce run show {child.id}")
+    return completed({**(child.output or {}), "runId": child.id})

@@ -1,0 +1,114 @@
+"""Runs through the API: started, followed, changed."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.integration.workflow_support import ACTOR, finished, runtime_at, until
+
+from bcce.api.app import create_app
+from bcce.runtime.runtime import Runtime, admin_token_path
+
+STEPS = """
+version: "1.0"
+name: greet
+inputs: {name: string}
+steps:
+  - {id: a, type: set, text: "hello {{ inputs.name }}"}
+  - {id: b, type: wait, event: go}
+outputs: {text: "{{ steps.a.output.text }}"}
+"""
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Runtime]]:
+    async with runtime_at(tmp_path) as (runtime, _):
+        await runtime.workflows.register(ACTOR, STEPS, "greet.yaml")
+        bearer = {"Authorization": f"Bearer {admin_token_path(tmp_path).read_text().strip()}"}
+        transport = httpx.ASGITransport(create_app(runtime))
+        async with httpx.AsyncClient(transport=transport, base_url="http://bcce.local", headers=bearer, timeout=30) as http:
+            yield http, runtime
+
+
+async def started(http: httpx.AsyncClient) -> str:
+    answer = await http.post("/api/v1/workflows/greet/runs", json={"inputs": {"name": "you"}})
+    assert answer.status_code == 201
+    return str(answer.json()["runId"])
+
+
+def told(text: str) -> list[tuple[int, str, dict[str, object]]]:
+    """Position, type and event of each message of a stream."""
+    found = []
+    for block in text.strip().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if fields:
+            found.append((int(fields["id"]), fields["event"], json.loads(fields["data"])))
+    return found
+
+
+async def test_a_run_is_started_signalled_and_followed_to_its_end(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, runtime = api
+    run_id = await started(http)
+    following = asyncio.create_task(http.get(f"/api/v1/runs/{run_id}/events"))
+    await until(runtime, run_id, lambda _, records: "b" in records)  # type: ignore[arg-type]  # ids are text
+
+    await http.post(f"/api/v1/runs/{run_id}/signals/go", json={"payload": {}})
+
+    messages = told((await following).text)
+    assert [kind for _, kind, _ in messages] == [
+        *("workflow.started", "step.started", "step.completed", "step.started", "step.waiting", "step.completed", "workflow.completed")
+    ]
+    shown = (await http.get(f"/api/v1/runs/{run_id}")).json()
+    assert (shown["state"], shown["output"]) == ("completed", {"text": "hello you"})
+
+
+async def test_a_stream_goes_on_behind_the_last_event_that_was_seen(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, runtime = api
+    run_id = await started(http)
+    await http.post(f"/api/v1/runs/{run_id}/signals/go", json={"payload": {}})
+    await finished(runtime, run_id)  # type: ignore[arg-type]  # ids are text
+    everything = told((await http.get(f"/api/v1/runs/{run_id}/events")).text)
+
+    for at, (position, _, _) in enumerate(everything[:-1]):
+        rest = await http.get(f"/api/v1/runs/{run_id}/events", headers={"Last-Event-ID": str(position)})
+        assert told(rest.text) == everything[at + 1 :]
+    over = await http.get(f"/api/v1/runs/{run_id}/events", headers={"Last-Event-ID": str(everything[-1][0])})
+    assert over.status_code == 204
+    assert (await http.get(f"/api/v1/runs/{run_id}/events", headers={"Last-Event-ID": "x"})).status_code == 400
+
+
+async def test_a_run_is_paused_resumed_and_cancelled(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, runtime = api
+    run_id = await started(http)
+    await until(runtime, run_id, lambda _, records: "b" in records)  # type: ignore[arg-type]  # ids are text
+
+    assert (await http.post(f"/api/v1/runs/{run_id}/pause")).json()["state"] == "paused"
+    assert (await http.post(f"/api/v1/runs/{run_id}/resume")).json()["state"] == "active"
+    assert (await http.post(f"/api/v1/runs/{run_id}/cancel")).status_code == 202
+    run, _ = await finished(runtime, run_id)  # type: ignore[arg-type]  # ids are text
+
+    assert run.state == "cancelled"
+    assert (await http.post(f"/api/v1/runs/{run_id}/cancel")).status_code == 409
+    again = await http.post(f"/api/v1/runs/{run_id}/rerun", json={"step": "b", "inputs": {"name": "me"}})
+    assert again.status_code == 201
+    assert again.json()["rerunOf"] == run_id
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/api/v1/workflows/none/runs", {}, 404),
+        ("/api/v1/workflows/greet/runs", {"inputs": {"name": 5}}, 400),
+        ("/api/v1/workflows/greet/runs", {"inputs": {}}, 400),
+        ("/api/v1/workflows/greet/runs", {"inputs": {"name": "x"}, "version": "abcdef0"}, 404),
+        ("/api/v1/runs/run_none/cancel", {}, 404),
+        ("/api/v1/runs/run_none/rerun", {"step": "b"}, 404),
+    ],
+)
+async def test_what_cannot_be_done_says_so(api: tuple[httpx.AsyncClient, Runtime], path: str, body: dict[str, object], status: int) -> None:
+    http, _ = api
+
+    assert (await http.post(path, json=body)).status_code == status
