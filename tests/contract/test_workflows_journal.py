@@ -99,11 +99,11 @@ async def test_a_fact_after_the_park_makes_the_run_due(db: Database, journal: Jo
     run = await journal.claim(run_id, "wrk_a")
     assert run is not None
     assert await journal.park(run, seen=run.wake_seq, wake_at=CLOCK.now() + timedelta(hours=1))
-    assert await db.read(lambda conn: repository.due(conn, 10)) == []
+    assert await db.read(lambda conn: repository.due(conn, 10, worker="wrk_other", held=())) == []
 
     assert await db.write(lambda conn: wake(conn, run_id))
 
-    assert [row[0] for row in await db.read(lambda conn: repository.due(conn, 10))] == [run_id]
+    assert [row[0] for row in await db.read(lambda conn: repository.due(conn, 10, worker="wrk_other", held=()))] == [run_id]
 
 
 async def test_racing_facts_and_parks_never_lose_a_wake_up(db: Database, journal: Journal) -> None:
@@ -118,7 +118,7 @@ async def test_racing_facts_and_parks_never_lose_a_wake_up(db: Database, journal
             db.write(lambda conn, key=run_id: wake(conn, key)),  # type: ignore[misc]
         )
 
-        is_due = run_id in [row[0] for row in await db.read(lambda conn: repository.due(conn, 1000))]
+        is_due = run_id in [row[0] for row in await db.read(lambda conn: repository.due(conn, 1000, worker="wrk_other", held=()))]
         assert is_due or not parked
 
 

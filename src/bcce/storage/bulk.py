@@ -24,6 +24,8 @@ class _Plan:
         if not isinstance(compiled, SQLCompiler):
             raise TypeError("only statements of Core can be executed")
         self.text = str(compiled)
+        #: Its text is the same for all rows, and nothing in it is filled in by Python.
+        self.is_fixed = not (compiled.post_compile_params or compiled.insert_prefetch or compiled.update_prefetch)
         processors: Mapping[str, Any] = compiled._bind_processors
         constants = compiled.construct_params(dict.fromkeys(keys))
         self.columns: list[_Column] = [(name, processors.get(name), constants.get(name)) for name in compiled.positiontup or ()]
@@ -50,4 +52,7 @@ def execute_many(conn: Connection, statement: Executable, rows: Sequence[Mapping
     plan = _planned(statement, conn.dialect, tuple(rows[0]))
     if plan.is_insert:
         touch(conn, plan.table)
+    if not plan.is_fixed:
+        conn.execute(statement, rows)
+        return
     conn.exec_driver_sql(plan.text, [plan.values(row) for row in rows])

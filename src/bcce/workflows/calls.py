@@ -15,7 +15,7 @@ from bcce.kit.ids import RunId
 from bcce.kit.text import digest
 from bcce.resilience.retry import RetryPolicy
 from bcce.security.actor import system_actor
-from bcce.storage.errors import StaleEpoch
+from bcce.storage.errors import DatabaseUnavailable, StaleEpoch
 from bcce.workflows.definition import CONDITION, FOREACH, Step, WorkflowDefinition
 from bcce.workflows.errors import StepBroken, StepTimedOut
 from bcce.workflows.expressions import Expressions
@@ -118,10 +118,14 @@ class Caller:
             deadline_at=deadline,
         )
 
-    def is_stoppable(self, step: Step) -> bool:
-        """Whether a step that waits may simply be given up, or knows how to be stopped; one that acted on the world otherwise runs on."""
-        kind = self._types.get(step.type)
-        return kind is None or kind.effect is not Effect.MARKED or isinstance(kind, Stoppable)
+    def is_stoppable(self, call: Call) -> bool:
+        """Whether a step that is not being called may simply be given up, or knows how to be stopped.
+
+        One that acted on the world and may still act runs on; one that only waits for its next try does nothing.
+        """
+        kind = self._types.get(call.place.step.type)
+        is_at_rest = call.record is not None and call.record.state is StepState.RETRYING
+        return is_at_rest or kind is None or kind.effect is not Effect.MARKED or isinstance(kind, Stoppable)
 
     def is_interruptible(self, step: Step) -> bool:
         """Whether a call in progress may be cut off: its work may be repeated."""
@@ -143,7 +147,8 @@ class Caller:
                 # From here on the attempt has a row, however the call ends.
                 await self._recorder.intend(attempt)
             return await self._run(attempt, call, kind, params)
-        except StaleEpoch:
+        except (StaleEpoch, DatabaseUnavailable):
+            # Nothing can be said of the step; the journal goes on from what is recorded.
             raise
         except BcceError as error:
             return await self._fail(attempt, step, StepError.of(error))
@@ -151,11 +156,13 @@ class Caller:
             log.exception("step.broken", run_id=setting.run.id, step=record.key, step_type=step.type)
             return await self._fail(attempt, step, StepError.of(StepBroken()))
 
-    async def stop(self, setting: Setting, call: Call) -> StepRecord:
-        """Ends a step that waits or was to be tried again; one that knows how is asked to, and may take its time."""
-        record, step = self.begin(call), call.place.step
+    async def stop(self, setting: Setting, call: Call, record: StepRecord) -> StepRecord:
+        """Ends a step that waits, was cut off or was to be tried again; one that knows how is asked to, and may take its time."""
+        step = call.place.step
         attempt = self._attempt(setting, call, record)
         kind = self._types.get(step.type)
+        if record.state is StepState.RETRYING:
+            return await self.give_up(setting, call, record)
         try:
             if isinstance(kind, Stoppable):
                 params, inputs = self._params(attempt, call, kind)
@@ -165,7 +172,8 @@ class Caller:
                 if isinstance(outcome, Park):
                     return await self._recorded(replace(attempt, inputs=inputs), call, outcome)
                 record = replace(record, output=dict(outcome.result.output))
-        except StaleEpoch:
+        except (StaleEpoch, DatabaseUnavailable):
+            # Nothing can be said of the step; the journal goes on from what is recorded.
             raise
         except BcceError as error:
             return await self._fail(attempt, step, StepError.of(error))

@@ -16,7 +16,7 @@ from bcce.storage.doors import run as run_items
 from bcce.storage.outbox import event_item
 from bcce.storage.types import db_now
 from bcce.workflows import repository
-from bcce.workflows.definition import StepList, WorkflowDefinition
+from bcce.workflows.definition import CONDITION, OnFailure, Step, StepList, Strategy, WorkflowDefinition
 from bcce.workflows.errors import NotRepeatable, RunEnded, UnknownRun
 from bcce.workflows.form import did_you_mean
 from bcce.workflows.journal import record_fact
@@ -198,11 +198,22 @@ def _path(body: StepList, step: str) -> list[tuple[StepList, str]] | None:
 
 
 def _check_ended(definition: WorkflowDefinition, step: str, records: Mapping[str, StepRecord]) -> None:
+    strategy = Strategy.ABORT
     for body, name in _path(definition.body, step) or []:
         for other in sorted(body.before(name)):
             record = records.get(other)
             if record is None or record.state not in _OVER:
                 raise NotRepeatable(f"step {step!r} waits for {other!r}, which has not ended in that run", hint=f"begin at {other!r}")
+            if record.state is StepState.FAILED and strategy is not Strategy.CONTINUE and not _went_on(body.by_id[other], records):
+                raise NotRepeatable(f"step {step!r} waits for {other!r}, which failed in that run", hint=f"begin at {other!r}")
+        holder = body.by_id[name]
+        strategy = Strategy.ABORT if holder.type == CONDITION else holder.strategy
+
+
+def _went_on(step: Step, records: Mapping[str, StepRecord]) -> bool:
+    """Whether the list that the step stands in went on behind its failure."""
+    instead = records.get(step.fallback.id) if step.fallback is not None else None
+    return step.on_failure is OnFailure.CONTINUE or (instead is not None and instead.state in (StepState.COMPLETED, StepState.SKIPPED))
 
 
 def _seed(source: Run, new_id: RunId, record: StepRecord, *, is_open: bool) -> dict[str, object]:

@@ -12,12 +12,13 @@ import structlog
 from bcce.kit.clock import Clock
 from bcce.kit.ids import RunId
 from bcce.observability.correlation import bind_correlation
-from bcce.storage.errors import StaleEpoch
+from bcce.storage.errors import DatabaseUnavailable, StaleEpoch
 from bcce.workflows.calls import Caller
 from bcce.workflows.definition import WorkflowDefinition
+from bcce.workflows.errors import InvalidWorkflow
 from bcce.workflows.journal import Journal
 from bcce.workflows.limits import Limits
-from bcce.workflows.model import RunState
+from bcce.workflows.model import Run, RunState
 from bcce.workflows.recorder import Recorder
 from bcce.workflows.segment import Segment
 
@@ -61,36 +62,67 @@ class Engine:
         self._limits = limits
         self._crash_limit = crash_limit
         self._live: dict[RunId, Segment] = {}
+        self._held: set[RunId] = set()
         #: Called with the run that started one that has ended; None: nobody is told.
         self.wake_parent: Callable[[RunId], Awaitable[None]] | None = None
 
     async def advance(self, run_id: RunId) -> Parked | None:
-        """Does all of a run that can be done now; None when it ended or was not to be had."""
-        run = await self._journal.claim(run_id, self._worker)
-        if run is None:
+        """Does all of a run that can be done now; None when it ended or was not to be had.
+
+        Raises:
+            DatabaseUnavailable: nothing more can be recorded now; the run is still ours, and `held` no longer has it.
+        """
+        if run_id in self._held:
+            self.notify(run_id)
             return None
-        bind_correlation(run.correlation_id)
+        self._held.add(run_id)
+        try:
+            run = await self._journal.claim(run_id, self._worker)
+            if run is None:
+                return None
+            bind_correlation(run.correlation_id)
+            parked = await self._advance(run)
+            if parked is None and run.parent_id is not None and self.wake_parent is not None:
+                await self.wake_parent(run.parent_id)
+            return parked
+        except StaleEpoch:
+            log.warning("run.taken_over", run_id=run_id)
+            return None
+        finally:
+            self._held.discard(run_id)
+
+    @property
+    def held(self) -> frozenset[RunId]:
+        """The runs that are being advanced here."""
+        return frozenset(self._held)
+
+    async def _advance(self, run: Run) -> Parked | None:
         if run.crashes > self._crash_limit:
             log.error("run.dead", run_id=run.id, crashes=run.crashes)
             await self._recorder.bury(run)
             return None
-        definition = await self._load_definition(run.definition_id, run.definition_format)
+        try:
+            definition = await self._load_definition(run.definition_id, run.definition_format)
+        except InvalidWorkflow as error:
+            # It was accepted once, and no later attempt will read it otherwise.
+            log.error("run.unreadable", run_id=run.id, definition=run.definition_id, reason=error.message)
+            await self._recorder.refuse(run, error)
+            return None
         segment = Segment(
             run, definition, caller=self._caller, recorder=self._recorder, journal=self._journal, clock=self._clock, limits=self._limits
         )
-        self._live[run_id] = segment
+        self._live[run.id] = segment
         try:
             # Nothing can be recorded of a run that nobody has ever advanced.
-            parked = await self._segment(segment, is_first=run.epoch == 1)
-        except StaleEpoch:
-            log.warning("run.taken_over", run_id=run.id, epoch=run.epoch)
-            return None
+            return await self._segment(segment, is_first=run.epoch == 1)
+        except (StaleEpoch, DatabaseUnavailable):
+            raise
+        except Exception:  # a bug of ours: it must neither end the worker nor be met again for ever
+            await self._journal.give_back(run)
+            raise
         finally:
-            del self._live[run_id]
+            del self._live[run.id]
             await segment.abandon()
-        if parked is None and run.parent_id is not None and self.wake_parent is not None:
-            await self.wake_parent(run.parent_id)
-        return parked
 
     async def _segment(self, segment: Segment, *, is_first: bool) -> Parked | None:
         while True:

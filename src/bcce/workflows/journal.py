@@ -92,6 +92,10 @@ class Journal:
         """Whether the run was given up; False means that a fact came meanwhile and it must be looked at again."""
         return await self._db.write(lambda conn: repository.park(conn, run.id, epoch=run.epoch, seen=seen, wake_at=wake_at))
 
+    async def give_back(self, run: Run) -> None:
+        """Lets anybody have the run at once, and counts what happened as a crash of its worker."""
+        await self._db.write(lambda conn: repository.give_back(conn, run.id, run.epoch))
+
     def write(self, run: Run, fn: Callable[[Connection], T]) -> Awaitable[T]:
         """`fn(conn)` under the run's row lock and epoch.
 

@@ -13,6 +13,8 @@ from bcce.workflows.definition import CONDITION, FOREACH, OnFailure, Step, StepL
 from bcce.workflows.model import StepRecord, StepState
 
 _LIVE = frozenset({StepState.STARTED, StepState.WAITING, StepState.RETRYING})
+#: In the error of a scope: the step that failed in it wants what completed before to be undone.
+COMPENSATES = "compensate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,9 @@ class _Walk:
             return self._fallback(place, record, is_stopping=is_stopping)
         if record.state is StepState.CANCELLED:
             return Failure(record, step.on_failure is OnFailure.COMPENSATE)
+        if step.is_scope and record.output is None:
+            # It is only just being entered, so nobody can know yet what is in it.
+            return self._call(place, record, is_stopping=False)
         if step.type == CONDITION:
             branch = "then" if (record.output or {}).get("branch") == "then" else "else"
             return _through(step, self.list(step.branches[branch], place.suffix, Strategy.ABORT, is_stopping=is_stopping))
@@ -181,7 +186,8 @@ class _Walk:
     def _fallback(self, place: Place, record: StepRecord, *, is_stopping: bool) -> _Result:
         """How a place stands whose step has failed for good."""
         other = place.step.fallback
-        failure = Failure(record, place.step.on_failure is OnFailure.COMPENSATE)
+        inside = bool((record.error or {}).get(COMPENSATES))
+        failure = Failure(record, inside or place.step.on_failure is OnFailure.COMPENSATE)
         if other is None:
             return failure
         instead = Place(other, place.suffix)

@@ -19,7 +19,7 @@ from bcce.workflows.errors import OutputTooLarge, StepTimedOut
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.journal import Journal, add_items
 from bcce.workflows.model import MAX_OUTPUT_BYTES, Effect, Run, RunState, StepError, StepRecord, StepResult, StepState
-from bcce.workflows.planner import Finish, Settle, plan
+from bcce.workflows.planner import COMPENSATES, Finish, Settle, plan
 from bcce.workflows.scope import scope_at
 from bcce.workflows.step_type import Park
 
@@ -143,13 +143,15 @@ class Recorder:
         now, key = self._clock.now(), settle.place.key
         is_late = settle.record.deadline_at is not None and settle.record.deadline_at <= now
         state, error = StepState.COMPLETED, None
-        if is_late:
+        if settle.is_stopped and is_late:
             late = StepTimedOut(f"step {key!r} did not end within {settle.place.step.timeout_s or 0:g} s")
             state, error = StepState.FAILED, StepError.of(late).to_dict()
         elif settle.is_stopped:
             state = StepState.CANCELLED
         elif settle.failure is not None:
             state, error = StepState.FAILED, {**(settle.failure.record.error or {}), "step": settle.failure.record.key}
+            if settle.failure.compensates:
+                error[COMPENSATES] = True
         output = {**(settle.record.output or {}), **self._collected(attempt, settle)}
         return await self.end(attempt, replace(settle.record, state=state, output=output, error=error, ended_at=now))
 
@@ -235,6 +237,11 @@ class Recorder:
         message = f"{run.crashes} workers in a row died while they ran this"
         error = StepError(code="run-dead", message=message, hint="look at the logs of that time, then start a new run")
         await self._journal.append(run, self._end(run, RunState.DEAD, None, {"step": None, **error.to_dict()}), changes_run=True)
+
+    async def refuse(self, run: Run, reason: BcceError) -> None:
+        """Ends a run that cannot go on whatever its steps say."""
+        error: dict[str, object] = {"step": None, **StepError.of(reason).to_dict()}
+        await self._journal.append(run, self._end(run, RunState.FAILED, None, error), changes_run=True)
 
     def count(self, record: StepRecord) -> None:
         """Adds an ended attempt to the metrics."""

@@ -1,10 +1,10 @@
 """Every query on the engine's tables. Synchronous: each function works inside the caller's transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import BindParameter, Connection, RowMapping, Select, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, RowMapping, Select, and_, bindparam, func, insert, or_, select, update
 
 from bcce.kit.ids import DefinitionId, RunId, TenantId
 from bcce.storage.doors import Item
@@ -123,10 +123,11 @@ def claim_free(conn: Connection, run_ids: Sequence[RunId], worker: str) -> dict[
 
 
 def claim(conn: Connection, run_id: RunId, worker: str) -> Run | None:
-    """Makes `worker` the run's owner under a new epoch; None when the run has ended, is owned by a living worker, or is of a format we do
-    not know.
+    """Makes `worker` the run's owner under a new epoch; None when the run has ended, is owned by another living worker, or is of a format
+    we do not know.
+
+    `worker` itself may own it already: it lost the database while it advanced the run, and begins anew.
     """
-    alive = select(workers.c.id).where(workers.c.lease_until > db_now())
     before = conn.execute(select(runs.c.lease_owner, runs.c.epoch).where(runs.c.id == run_id)).first()
     if before is None:
         return None
@@ -138,7 +139,7 @@ def claim(conn: Connection, run_id: RunId, worker: str) -> Run | None:
             runs.c.epoch == before.epoch,
             runs.c.state == RunState.ACTIVE,
             runs.c.definition_format.in_(sorted(KNOWN_FORMATS)),
-            or_(runs.c.lease_owner.is_(None), runs.c.lease_owner.not_in(alive)),
+            _is_free_for(worker),
         )
         .values(
             epoch=runs.c.epoch + 1,
@@ -160,21 +161,36 @@ def park(conn: Connection, run_id: RunId, *, epoch: int, seen: int, wake_at: dat
     return changed.rowcount == 1
 
 
-def due(conn: Connection, limit: int) -> list[tuple[RunId, int, str, int]]:
-    """Runs that are ready and have no living owner: id, wake_seq, queue, priority; the most urgent first."""
-    alive = select(workers.c.id).where(workers.c.lease_until > db_now())
+def give_back(conn: Connection, run_id: RunId, epoch: int) -> None:
+    """Makes a run that broke its worker free, if it still has this epoch."""
+    query = update(runs).where(runs.c.id == run_id, runs.c.epoch == epoch, runs.c.state.in_(LIVE))
+    conn.execute(query.values(lease_owner=None, suspect=True, crashes=runs.c.crashes + 1, wake_at=db_now()))
+
+
+def due(conn: Connection, limit: int, *, worker: str, held: Collection[RunId]) -> list[tuple[RunId, int, str, int]]:
+    """Runs that are ready and that nobody advances: id, wake_seq, queue, priority; the most urgent first.
+
+    `held` are those that `worker` itself is advancing.
+    """
     query = (
         select(runs.c.id, runs.c.wake_seq, runs.c.queue, runs.c.priority)
         .where(
             runs.c.state == RunState.ACTIVE,
             runs.c.wake_at <= db_now(),
             runs.c.definition_format.in_(sorted(KNOWN_FORMATS)),
-            or_(runs.c.lease_owner.is_(None), runs.c.lease_owner.not_in(alive)),
+            _is_free_for(worker),
+            runs.c.id.not_in(held),
         )
         .order_by(runs.c.priority, runs.c.wake_at)
         .limit(limit)
     )
     return [(RunId(row.id), row.wake_seq, row.queue, row.priority) for row in conn.execute(query)]
+
+
+def _is_free_for(worker: str) -> ColumnElement[bool]:
+    """No other living worker owns the run."""
+    alive = select(workers.c.id).where(workers.c.lease_until > db_now())
+    return or_(runs.c.lease_owner.is_(None), runs.c.lease_owner == worker, runs.c.lease_owner.not_in(alive))
 
 
 def request_cancel(conn: Connection, run_id: RunId) -> None:

@@ -43,6 +43,7 @@ class Segment:
         self._calls: dict[str, Call] = {}
         self._tasks: dict[str, asyncio.Task[StepRecord]] = {}
         self._resting: set[str] = set()
+        self._asked: set[str] = set()
         self._queued: set[str] = set()
         self._rows: dict[tuple[str, int], Row] = {}
         self._something = asyncio.Event()
@@ -67,6 +68,7 @@ class Segment:
         self._rows.clear()
         self._ending.is_stopping = self.run.cancel_at is not None
         self._resting.clear()
+        self._asked.clear()
         return True
 
     async def work(self) -> bool:
@@ -165,8 +167,9 @@ class Segment:
             task = self._tasks.get(key)
             if task is not None:
                 self._interrupt(key, task)
-            elif self._caller.is_stoppable(call.place.step):
-                if not self._rests(call):
+            elif self._caller.is_stoppable(call):
+                if key not in self._asked or not self._rests(call):
+                    self._asked.add(key)
                     self._start(call, is_stopping=True)
             else:
                 # It acts on the world and cannot be stopped, so it is followed to its end.
@@ -210,7 +213,7 @@ class Segment:
 
     def _start(self, call: Call, *, is_stopping: bool) -> None:
         key = call.place.key
-        record = self._caller.begin(call)
+        record = call.record if is_stopping and call.record is not None else self._caller.begin(call)
         self._calls[key] = call
         if call.record is None or call.record.attempt != record.attempt:
             self._records[key] = record
@@ -223,11 +226,12 @@ class Segment:
         setting = self._setting()
         try:
             if is_stopping:
-                return await self._caller.stop(setting, call)
+                return await self._caller.stop(setting, call, record)
             async with self._limits.slot(call.place.step.type):
                 self._queued.discard(call.place.key)
                 return await self._caller.call(setting, call, record)
         except asyncio.CancelledError:
+            self._queued.discard(call.place.key)
             if self._is_abandoned:
                 raise
             return await self._caller.give_up(setting, call, record)

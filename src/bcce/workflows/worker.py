@@ -113,8 +113,10 @@ class WorkflowWorker:
         self._lease.extend(sent_at, self._settings.lease_s)
 
     async def _sweep(self) -> None:
-        """Rings every run that is ready and has no living owner: the guarantee behind all other rings."""
-        for run_id, wake_seq, queue, priority in await self._db.read(lambda conn: repository.due(conn, _SWEEP_LIMIT)):
+        """Rings every run that is ready and that nobody advances: the guarantee behind all other rings."""
+        held = self._engine.held if self._engine is not None else ()
+        due = await self._db.read(lambda conn: repository.due(conn, _SWEEP_LIMIT, worker=self._incarnation, held=held))
+        for run_id, wake_seq, queue, priority in due:
             self._dispatcher.ring(run_id, wake_seq, queue, priority)
         for run_id in await self._db.read(lambda conn: repository.parents_to_wake(conn, _SWEEP_LIMIT)):
             await self.wake(run_id)

@@ -95,10 +95,20 @@ def test_a_loop_begins_as_many_turns_as_it_may() -> None:
     assert [(item.place.key, item.failure, item.failed) for item in settled] == [("f", None, ())]
 
 
+@pytest.mark.parametrize("head", ["type: condition\n    condition: '{{ 1 }}'\n    then:", "type: foreach\n    items: [1]\n    steps:"])
+def test_a_scope_that_is_only_just_being_entered_is_not_over(head: str) -> None:
+    definition = workflow(f"  - id: c\n    {head}\n      - {{id: t, type: x}}\n")
+    entering = {"c": StepRecord(key="c", attempt=1, state=STARTED, type="x", started_at=NOW)}
+
+    assert calls(plan(definition, entering, NOW)) == ["c"]
+    assert plan(definition, entering, NOW).finish is None
+    assert stops(plan(definition, entering, NOW, is_stopping=True)) == ["c"]
+
+
 def test_a_scope_that_is_late_stops_what_is_inside() -> None:
     definition = workflow("  - id: g\n    type: group\n    timeout: 1s\n    steps: [{id: s, type: x}]\n")
     begun = records(g=STARTED, s=WAITING)
-    begun["g"] = StepRecord(key="g", attempt=1, state=STARTED, type="group", started_at=NOW, deadline_at=NOW)
+    begun["g"] = StepRecord(key="g", attempt=1, state=STARTED, type="group", started_at=NOW, deadline_at=NOW, output={})
 
     assert stops(plan(definition, begun, NOW)) == ["s"]
     assert calls(plan(definition, begun, NOW - timedelta(seconds=1))) == ["s"]
