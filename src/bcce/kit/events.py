@@ -5,11 +5,11 @@ inside `data` are camelCase and durations are milliseconds.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from bcce.kit.clock import format_time
 from bcce.kit.ids import TenantId
+from bcce.kit.values import value
 
 #: Every event type, and what has happened when it is published.
 EVENT_TYPES: dict[str, str] = {
@@ -46,7 +46,7 @@ EVENT_TYPES: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class Event:
     """One fact in the past tense. `timestamp` is UTC; `source` names the component; `data` holds JSON values only."""
 

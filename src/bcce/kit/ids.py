@@ -59,7 +59,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _SHIFTS = range(120, -1, -10)
 _RANDOM_BYTES = 10
-_POOL = 100
+_POOL = 1000
 _BODY = re.compile(f"[{_ALPHABET}]{{26}}")
 
 

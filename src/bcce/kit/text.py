@@ -46,7 +46,20 @@ def canonical_json(value: object) -> bytes:
         ValueError: not a number (NaN, infinity), or a lone surrogate.
         TypeError: not a JSON value.
     """
-    return _ENCODER.encode(value).encode()
+    return canonical_text(value).encode()
+
+
+def canonical_text(value: object) -> str:
+    """`canonical_json` as text.
+
+    Raises:
+        ValueError: not a number (NaN, infinity), or a lone surrogate.
+        TypeError: not a JSON value.
+    """
+    text = _ENCODER.encode(value)
+    if not text.isascii():
+        text.encode()
+    return text
 
 
 def digest(value: object) -> str:

@@ -5,6 +5,7 @@ SQLAlchemy builds a dictionary for each row before it makes a tuple of it; for t
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Executable
@@ -13,10 +14,8 @@ from sqlalchemy.sql.dml import UpdateBase
 
 from bcce.storage.sequencer import touch
 
-_Column = tuple[str, Callable[[Any], Any] | None, Any]
 
-
-class _Plan:
+class Plan:
     """A statement's text, and for each of its parameters where a row has it and how it becomes the driver's."""
 
     def __init__(self, statement: Executable, dialect: Dialect, keys: tuple[str, ...]) -> None:
@@ -28,28 +27,41 @@ class _Plan:
         self.is_fixed = not (compiled.post_compile_params or compiled.insert_prefetch or compiled.update_prefetch)
         processors: Mapping[str, Any] = compiled._bind_processors
         constants = compiled.construct_params(dict.fromkeys(keys))
-        self.columns: list[_Column] = [(name, processors.get(name), constants.get(name)) for name in compiled.positiontup or ()]
+        names = compiled.positiontup or []
+        self._constants = {name: constants[name] for name in names if name not in keys}
+        self._pick = _picker(names)
+        self._processed: list[tuple[int, Callable[[Any], Any]]] = [
+            (at, processor) for at, processor in enumerate(map(processors.get, names)) if processor is not None
+        ]
         self.table = getattr(statement.table, "name", None) if isinstance(statement, UpdateBase) else None
         self.is_insert = bool(getattr(statement, "is_insert", False))
 
     def values(self, row: Mapping[str, object]) -> tuple[Any, ...]:
         """The driver's values of one row."""
-        return tuple(
-            [
-                process(row.get(name, constant)) if process is not None else row.get(name, constant)
-                for name, process, constant in self.columns
-            ]
-        )
+        values = list(self._pick({**self._constants, **row} if self._constants else row))
+        for at, process in self._processed:
+            # None is NULL in every type.
+            if values[at] is not None:
+                values[at] = process(values[at])
+        return tuple(values)
+
+
+def _picker(names: Sequence[str]) -> Callable[[Mapping[str, object]], Sequence[Any]]:
+    """The values of a row under these names, in this order."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda row: [row[name] for name in names]
 
 
 @lru_cache(maxsize=256)
-def _planned(statement: Executable, dialect: Dialect, keys: tuple[str, ...]) -> _Plan:
-    return _Plan(statement, dialect, keys)
+def planned(statement: Executable, dialect: Dialect, keys: tuple[str, ...]) -> Plan:
+    """The plan for rows with these keys; the statement is one object of a module."""
+    return Plan(statement, dialect, keys)
 
 
 def execute_many(conn: Connection, statement: Executable, rows: Sequence[Mapping[str, object]]) -> None:
     """Execute a prepared statement once for each of `rows`, which all have the same keys. The statement is one object of a module."""
-    plan = _planned(statement, conn.dialect, tuple(rows[0]))
+    plan = planned(statement, conn.dialect, tuple(rows[0]))
     if plan.is_insert:
         touch(conn, plan.table)
     if not plan.is_fixed:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Executable, Table
 
 from bcce.kit.clock import Clock
 from bcce.kit.ids import Ids
+from bcce.kit.values import value
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ class Fence:
     is_exclusive: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class Append:
     """Rows that are stored together or not at all.
 

@@ -18,7 +18,7 @@ from bcce.storage.types import Id, Json, Name, UtcDateTime, tenant_column
 from bcce.storage.upsert import upsert
 
 #: Row of `outbox_cursors` that holds the last position given; no consumer may have a name that begins with a colon.
-_HEAD = ":head"
+HEAD = ":head"
 #: How many rows get their positions in one statement; bounds how long the statement holds its locks.
 _BATCH = 10_000
 #: By how much events may be out of the order of their times: those of one transaction are written together.
@@ -65,7 +65,7 @@ class OutboxRow:
 #: Inline: nobody needs the ordinal, so no database is asked for it.
 _INSERT = insert(outbox).inline()
 _BEGIN = upsert(outbox_cursors, keys=["name"])
-_READ_HEAD = select(outbox_cursors.c.position).where(outbox_cursors.c.name == _HEAD)
+_READ_HEAD = select(outbox_cursors.c.position).where(outbox_cursors.c.name == HEAD)
 _ADVANCE = upsert(
     outbox_cursors,
     keys=["name"],
@@ -156,12 +156,12 @@ def try_lead(conn: Connection) -> bool:
     The lock is the head's own row and not an advisory lock: it goes with its transaction whatever happens to the connection, on every
     database.
     """
-    query = select(outbox_cursors.c.position).where(outbox_cursors.c.name == _HEAD)
+    query = select(outbox_cursors.c.position).where(outbox_cursors.c.name == HEAD)
     if conn.execute(query.with_for_update(skip_locked=True)).first() is not None:
         return True
     if conn.execute(query).first() is not None:
         return False
-    conn.execute(_BEGIN, {"name": _HEAD, "position": 0})
+    conn.execute(_BEGIN, {"name": HEAD, "position": 0})
     return conn.execute(query.with_for_update()).first() is not None
 
 
@@ -176,5 +176,5 @@ def assign_positions(conn: Connection) -> int:
         if count < _BATCH:
             break
     if last > before:
-        conn.execute(_ADVANCE, {"name": _HEAD, "position": last})
+        conn.execute(_ADVANCE, {"name": HEAD, "position": last})
     return last - before

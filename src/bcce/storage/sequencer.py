@@ -32,6 +32,11 @@ class Sequencer:
         """Whether rows of the table need a sequence."""
         return self._is_any_table or table in self._tables
 
+    def is_hooked(self, table: str | None) -> bool:
+        """Whether rows of the table need a sequence that the layers above give."""
+        is_ours = self._hooks.sequenced is None or table in self._hooks.sequenced
+        return self._hooks.before_commit is not None and is_ours
+
     def watch(self, engine: Engine) -> None:
         """Notice insertions by Core statements through `engine`; what is written as text goes unnoticed."""
 

@@ -8,6 +8,7 @@ import json
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Dialect, Double, LargeBinary, String, Text, literal
@@ -18,7 +19,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import DateTime, TypeDecorator, TypeEngine
 
 from bcce.kit.clock import format_time, parse_time
-from bcce.kit.text import canonical_json
+from bcce.kit.text import canonical_text
 from bcce.storage.errors import CipherMissing, ValueRefused
 
 #: Attribute of an engine's dialect under which `open_database` leaves the cipher, so that each open database has its own.
@@ -71,6 +72,12 @@ class Id(Name):
         super().__init__(64)
 
 
+@lru_cache(maxsize=1024)
+def _text_of(moment: datetime) -> str:
+    """`format_time`, once for the several columns and rows of one commit that hold the same moment."""
+    return format_time(moment)
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """A moment: aware, UTC, microseconds. Fixed-width text on SQLite, so that text order is time order."""
 
@@ -85,20 +92,21 @@ class UtcDateTime(TypeDecorator[datetime]):
             return dialect.type_descriptor(mysql.DATETIME(fsp=6))
         return dialect.type_descriptor(String(27))
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """The dialect's form of the moment.
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+        """The dialect's form of a moment; refuses one without a time zone. One plain function, as with `Name`."""
+        name = dialect.name
 
-        Raises:
-            ValueRefused: it has no time zone.
-        """
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueRefused("a time without a time zone cannot be stored")
-        if dialect.name == "sqlite":
-            return format_time(value)
-        in_utc = value.astimezone(UTC)
-        return in_utc if dialect.name == "postgresql" else in_utc.replace(tzinfo=None)
+        def process(value: datetime | None) -> Any:
+            if value is None:
+                return None
+            if value.tzinfo is None:
+                raise ValueRefused("a time without a time zone cannot be stored")
+            if name == "sqlite":
+                return _text_of(value)
+            in_utc = value.astimezone(UTC)
+            return in_utc if name == "postgresql" else in_utc.replace(tzinfo=None)
+
+        return process
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         """The moment in UTC."""
@@ -134,18 +142,18 @@ class Json(TypeDecorator[Any]):
         """`TEXT` or `LONGTEXT`."""
         return LongText().load_dialect_impl(dialect)
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        """Canonical JSON.
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+        """Canonical JSON; refuses what is no JSON value. One plain function, as with `Name`."""
 
-        Raises:
-            ValueRefused: not a JSON value.
-        """
-        if value is None:
-            return None
-        try:
-            return canonical_json(value).decode()
-        except (TypeError, ValueError) as error:
-            raise ValueRefused(f"not a JSON value: {error}") from error
+        def process(value: Any) -> str | None:
+            if value is None:
+                return None
+            try:
+                return canonical_text(value)
+            except (TypeError, ValueError) as error:
+                raise ValueRefused(f"not a JSON value: {error}") from error
+
+        return process
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """The parsed value."""

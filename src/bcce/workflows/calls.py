@@ -13,6 +13,7 @@ from bcce.kit.clock import Clock
 from bcce.kit.errors import BcceError, InvalidInput
 from bcce.kit.ids import RunId
 from bcce.kit.text import digest
+from bcce.kit.values import value
 from bcce.resilience.retry import RetryPolicy
 from bcce.security.actor import system_actor
 from bcce.storage.errors import DatabaseUnavailable, StaleEpoch
@@ -42,7 +43,7 @@ class Worker:
     lease_remaining_s: Callable[[], Awaitable[float]]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class Setting:
     """The run that a call belongs to, and what is recorded of it; `records` and `rows` change while the call is in progress.
 

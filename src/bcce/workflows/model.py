@@ -8,6 +8,7 @@ from typing import Literal
 
 from bcce.kit.errors import BcceError
 from bcce.kit.ids import DefinitionId, RunId, TenantId
+from bcce.kit.values import value
 
 #: The layout of snapshots and journal keys that this release writes; it continues every layout in KNOWN_FORMATS.
 DEFINITION_FORMAT = 2
@@ -41,6 +42,10 @@ class StepState(StrEnum):
     CANCELLED = "cancelled"
 
 
+#: States of attempts that have not ended.
+LIVE_STEPS = frozenset({StepState.STARTED, StepState.WAITING, StepState.RETRYING})
+
+
 class Effect(StrEnum):
     """What a step type does to the world, which decides how it is recorded.
 
@@ -54,7 +59,7 @@ class Effect(StrEnum):
     MARKED = "marked"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class StepResult:
     """How a step ended.
 
@@ -102,7 +107,7 @@ class StepError:
         return {"code": self.code, "message": self.message, "retryable": self.retryable, "hint": self.hint}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class StepRecord:
     """What the journal knows about the latest attempt of one step.
 

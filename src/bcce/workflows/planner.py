@@ -10,9 +10,8 @@ from datetime import datetime
 from enum import Enum
 
 from bcce.workflows.definition import CONDITION, FOREACH, OnFailure, Step, StepList, Strategy, WorkflowDefinition
-from bcce.workflows.model import StepRecord, StepState
+from bcce.workflows.model import LIVE_STEPS, StepRecord, StepState
 
-_LIVE = frozenset({StepState.STARTED, StepState.WAITING, StepState.RETRYING})
 #: In the error of a scope: the step that failed in it wants what completed before to be undone.
 COMPENSATES = "compensate"
 
@@ -128,6 +127,11 @@ class _Walk:
             if not over.issuperset(needs):
                 is_held = True
                 continue
+            record = self._records.get(step.id + suffix)
+            if record is not None and record.state is StepState.COMPLETED and step.type != CONDITION:
+                # Most steps of most lists, so they are passed without another look.
+                over.add(step.id)
+                continue
             result = self._place(Place(step, suffix), is_stopping=is_stopping)
             if result is _Standing.RUNNING:
                 is_running = True
@@ -194,7 +198,7 @@ class _Walk:
         found = self._records.get(instead.key)
         if found is None and is_stopping:
             return failure
-        if found is None or found.state in _LIVE:
+        if found is None or found.state in LIVE_STEPS:
             return self._call(instead, found, is_stopping=False)
         return failure if found.state in (StepState.FAILED, StepState.CANCELLED) else _Standing.WELL
 
@@ -264,7 +268,7 @@ class _Walk:
                 continue
             instead = Place(place.step.compensate, place.suffix)
             record = self._records.get(instead.key)
-            if record is None or record.state in _LIVE:
+            if record is None or record.state in LIVE_STEPS:
                 self.plan.calls.append(Call(instead, record))
                 return False
         return True

@@ -11,6 +11,7 @@ from bcce.kit.clock import Clock
 from bcce.kit.errors import BcceError
 from bcce.kit.redact import redact
 from bcce.kit.text import canonical_json
+from bcce.kit.values import value
 from bcce.observability.metrics import Metrics
 from bcce.storage.doors import Item
 from bcce.workflows import repository
@@ -18,7 +19,7 @@ from bcce.workflows.definition import FOREACH, WorkflowDefinition
 from bcce.workflows.errors import OutputTooLarge, StepTimedOut
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.journal import Journal, add_items
-from bcce.workflows.model import MAX_OUTPUT_BYTES, Effect, Run, RunState, StepError, StepRecord, StepResult, StepState
+from bcce.workflows.model import LIVE_STEPS, MAX_OUTPUT_BYTES, Effect, Run, RunState, StepError, StepRecord, StepResult, StepState
 from bcce.workflows.planner import COMPENSATES, Finish, Settle, plan
 from bcce.workflows.scope import scope_at
 from bcce.workflows.step_type import Park
@@ -53,7 +54,7 @@ class Row:
     telling: "asyncio.Task[None] | None" = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class Attempt:
     """One call of one step and all that is needed to record it.
 
@@ -134,6 +135,9 @@ class Recorder:
     def _finish(self, attempt: Attempt, record: StepRecord) -> Finish | None:
         """How the run ends with `record`; None when it does not."""
         if len(attempt.records) + 1 < len(attempt.definition.steps) and record.state is StepState.COMPLETED:
+            return None
+        if any(other.state in LIVE_STEPS and other.key != record.key for other in attempt.records.values()):
+            # As at the end of each but the last of many steps at once.
             return None
         after = {**attempt.records, record.key: record}
         return plan(attempt.definition, after, self._clock.now(), is_stopping=attempt.ending.is_stopping).finish

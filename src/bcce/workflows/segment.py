@@ -9,13 +9,12 @@ from bcce.workflows.calls import Caller, Setting
 from bcce.workflows.definition import WorkflowDefinition
 from bcce.workflows.journal import Journal
 from bcce.workflows.limits import Limits
-from bcce.workflows.model import Effect, Run, RunState, StepRecord, StepState
+from bcce.workflows.model import LIVE_STEPS, Effect, Run, RunState, StepRecord, StepState
 from bcce.workflows.planner import Call, Plan, plan
 from bcce.workflows.recorder import Attempt, Ending, Recorder, Row
 
 #: When to try again to stop what could not be stopped at this moment.
 _AGAIN_S = 0.05
-_WAITS = frozenset({StepState.WAITING, StepState.RETRYING, StepState.STARTED})
 
 
 class Segment:
@@ -104,7 +103,7 @@ class Segment:
     @property
     def wake_at(self) -> datetime | None:
         """When the run wants to be looked at without a fact: the earliest of its timers; None for never."""
-        live = (record for record in self._records.values() if record.state in _WAITS)
+        live = (record for record in self._records.values() if record.state in LIVE_STEPS)
         return min((moment for record in live for moment in (record.wake_at, record.deadline_at) if moment is not None), default=None)
 
     @property
@@ -264,7 +263,7 @@ class Segment:
         moments = [
             moment
             for key, record in self._records.items()
-            if key not in self._tasks and record.state in _WAITS and not (record.state is StepState.RETRYING and self._is_paused)
+            if key not in self._tasks and record.state in LIVE_STEPS and not (record.state is StepState.RETRYING and self._is_paused)
             for moment in (record.wake_at, record.deadline_at)
             if moment is not None
         ]

@@ -5,7 +5,6 @@ anything in memory between calls: it looks at the database or the world, and say
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from bcce.kit.ids import GateId, RunId, TenantId, derived_id
+from bcce.kit.values import value
 from bcce.security.actor import Actor
 from bcce.workflows.model import Effect, StepResult
 
@@ -36,7 +36,7 @@ class FencedWrite(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class StepContext:
     """What a step may know about where it runs.
 
@@ -70,14 +70,14 @@ class StepContext:
         return gate_id(self.run_id, self.key, self.attempt)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class Done:
     """The step ended and wrote nothing itself; the engine records the result."""
 
     result: StepResult
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class Commit:
     """The step ends with the database work of `write`, in one transaction with its journal row.
 
@@ -87,7 +87,7 @@ class Commit:
     write: Callable[[Connection], StepResult]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class Park:
     """The step waits.
 

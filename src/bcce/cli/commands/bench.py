@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from bcce.bench import startup
+from bcce.cli.loop import run_long
 from bcce.kit.clock import SystemClock
 
 rounds_option = click.option(
@@ -39,7 +40,7 @@ def workflows(rounds: int, count: int, parked: int, as_json: bool) -> None:
     """How fast workflows run on SQLite, beside a bare loop that writes the same rows."""
     from bcce.bench.workflows import measure  # noqa: PLC0415 - it needs the whole program
 
-    _show(asyncio.run(measure(SystemClock(), rounds=rounds, count=count, parked=parked)), as_json)
+    _show(run_long(measure(SystemClock(), rounds=rounds, count=count, parked=parked)), as_json)
 
 
 def _show(results: list[dict[str, Any]], as_json: bool) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from bcce.cli.client import SERVER_FILE, read_server
+from bcce.cli.loop import run_long
 from bcce.cli.settings import home, load_settings
 from bcce.kit.errors import Conflict, InvalidInput
 
@@ -25,7 +26,7 @@ def command(host: str | None, port: int | None) -> None:
     where = home()
     if settings.database.url is None and read_server(where) is not None:
         raise Conflict(f"a server runs already for {where}", hint="stop it first, or give this one another BCCE_HOME")
-    asyncio.run(_serve(settings, where))
+    run_long(_serve(settings, where))
 
 
 async def _serve(settings, where: Path) -> None:  # type: ignore[no-untyped-def]  # Settings, imported below
