@@ -11,6 +11,8 @@ from bcce.storage.faults import caused, is_isolatable
 
 #: How many fences are checked by one query; keeps the query's text and its parameters below every database's limits.
 _FENCES_PER_QUERY = 500
+#: Dialects whose driver takes rows as tuples for a statement's text; the drivers of the others want another form of parameter.
+_WITH_PLANS = frozenset({"sqlite", "postgresql"})
 
 
 def apply_appends(conn: Connection, appends: Sequence[Append], fence_table: Table, *, isolate: bool) -> list[Exception | None]:
@@ -59,7 +61,7 @@ def _isolate(conn: Connection, appends: Sequence[Append], indexes: Sequence[int]
 def _execute(conn: Connection, appends: Sequence[Append]) -> None:
     try:
         for statement, rows in gather(appends):
-            if rows[0] and conn.dialect.name == "sqlite":
+            if rows[0] and conn.dialect.name in _WITH_PLANS:
                 execute_many(conn, statement, rows)
             elif rows[0]:
                 conn.execute(statement, rows)

@@ -108,6 +108,10 @@ class UtcDateTime(TypeDecorator[datetime]):
 
         return process
 
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """The same for a value that stands in a statement's text."""
+        return self.bind_processor(dialect)(value)
+
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         """The moment in UTC."""
         if value is None:
@@ -154,6 +158,10 @@ class Json(TypeDecorator[Any]):
                 raise ValueRefused(f"not a JSON value: {error}") from error
 
         return process
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        """The same for a value that stands in a statement's text."""
+        return self.bind_processor(dialect)(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """The parsed value."""
