@@ -12,6 +12,9 @@ from typing import Any
 
 from bcce.kit.clock import Clock, format_time
 
+#: Steps of a chain, and of a fan-out.
+STEPS, FAN = 10, 50
+
 _SCHEMA = """
 CREATE TABLE runs (id TEXT PRIMARY KEY, epoch INTEGER);
 CREATE TABLE steps (run TEXT, key TEXT, attempt INTEGER, state TEXT, output TEXT, started TEXT, ended TEXT,

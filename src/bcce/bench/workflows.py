@@ -7,10 +7,12 @@
 - `recovery`: unfinished runs of a process that is gone, from the start of the next process to the last run's end.
 
 `bcce` is the whole engine with events and fences. `bare` is asyncio and one SQLite writer thread with group commit, with the same rows.
-Both write to SQLite with WAL and synchronous=FULL.
+`dbos` is DBOS Transact with one durable step for each step, where it is installed. All write to SQLite with WAL and synchronous=FULL; the
+engine is also measured on a server's database if one is given.
 """
 
 import gc
+import importlib.util
 import logging
 import os
 import statistics
@@ -22,7 +24,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection
 
-from bcce.bench.bare import Bare
+from bcce.bench.bare import FAN, STEPS, Bare
 from bcce.bench.repository import count_completed, count_unparked, last_end
 from bcce.kit.clock import Clock
 from bcce.kit.ids import RunId
@@ -31,7 +33,6 @@ from bcce.security.actor import system_actor
 from bcce.workflows.model import RunState
 
 ACTOR = system_actor("bench")
-STEPS, FAN = 10, 50
 _HEAD = 'version: "1.0"\nname: {}\nsteps:\n'
 _TEXTS = {
     "chain": _HEAD.format("chain") + "".join(f"  - {{id: s{n}, type: set, x: {n}}}\n" for n in range(STEPS)),
@@ -42,35 +43,56 @@ _TEXTS = {
 Result = dict[str, Any]
 
 
-async def measure(clock: Clock, *, rounds: int, count: int, parked: int) -> list[Result]:
-    """Medians over `rounds`, the variants in turn so that a drift of the machine meets both. `count` runs at once, `parked` that wait."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    taken: dict[tuple[str, str, str, str], list[float]] = {}
+async def measure(clock: Clock, *, rounds: int, count: int, parked: int, server: str | None = None) -> list[Result]:
+    """Medians over `rounds`, the variants in turn so that a drift of the machine meets all. `count` runs at once, `parked` that wait.
 
-    def note(name: str, variant: str, metric: str, unit: str, value: float) -> None:
-        taken.setdefault((name, variant, metric, unit), []).append(value)
+    `server`: the URL of a database in which the rounds may leave their rows.
+    """
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    taken: dict[tuple[str, str, str, str, str], list[float]] = {}
+
+    def noting(variant: str, store: str = "sqlite") -> Note:
+        def note(name: str, metric: str, unit: str, value: float) -> None:
+            taken.setdefault((name, variant, store, metric, unit), []).append(value)
+
+        return note
 
     for _ in range(rounds):
         with tempfile.TemporaryDirectory(prefix="bcce-bench-") as folder:
             async with _opened(Path(folder) / "home", count) as runtime:
-                await _speed(runtime, clock, count, lambda *item: note(item[0], "bcce", *item[1:]))
-            bare = Bare(Path(folder) / "bare.db", clock)
-            await _bare_speed(bare, clock, count, lambda *item: note(item[0], "bare", *item[1:]))
+                await _speed(runtime, clock, count, noting("bcce"))
+            await _bare_speed(Bare(Path(folder) / "bare.db", clock), clock, count, noting("bare"))
+            if server is not None:
+                async with _opened(Path(folder) / "server", count, server=server) as runtime:
+                    await _speed(runtime, clock, count, noting("bcce", server.partition(":")[0].partition("+")[0]))
+            if importlib.util.find_spec("dbos") is not None:
+                await _dbos_speed(Path(folder), clock, count, noting("dbos"))
     with tempfile.TemporaryDirectory(prefix="bcce-bench-") as folder:
-        await _waiting(Path(folder), clock, parked, lambda *item: note(item[0], "bcce", *item[1:]))
-        await _recovery(Path(folder), clock, lambda *item: note(item[0], "bcce", *item[1:]))
+        await _waiting(Path(folder), clock, parked, noting("bcce"))
+        await _recovery(Path(folder), clock, noting("bcce"))
     return [
-        {"name": name, "variant": variant, "store": "sqlite", "metric": metric, "value": round(statistics.median(values), 2), "unit": unit}
-        for (name, variant, metric, unit), values in taken.items()
+        {"name": name, "variant": variant, "store": store, "metric": metric, "value": round(statistics.median(values), 2), "unit": unit}
+        for (name, variant, store, metric, unit), values in taken.items()
     ]
 
 
 Note = Callable[[str, str, str, float], None]
 
 
-def _opened(home: Path, count: int, *, works: bool = True) -> Any:
-    settings = Settings.model_validate({"workflows": {"max_concurrent_workflows": count}})
+def _opened(home: Path, count: int, *, works: bool = True, server: str | None = None) -> Any:
+    database = {"database": {"url": server}} if server is not None else {}
+    settings = Settings.model_validate({"workflows": {"max_concurrent_workflows": count}, **database})
     return open_runtime(settings, home=home, works=works)
+
+
+async def _dbos_speed(folder: Path, clock: Clock, count: int, note: Note) -> None:
+    from bcce.bench import peer_dbos  # noqa: PLC0415 - only whoever compares has it
+
+    # A fifth of the runs, because it takes so long; its speed hardly depends on how many there are.
+    chain, fan, many = await peer_dbos.measure(folder, clock, max(1, count // 5))
+    note("chain", "run of 10 steps", "ms", chain)
+    note("fan-out", "run of 50 steps", "ms", fan)
+    note("many", "durable steps", "1/s", many)
 
 
 async def _speed(runtime: Runtime, clock: Clock, count: int, note: Note) -> None:

@@ -35,12 +35,13 @@ def measure_startup(rounds: int, as_json: bool) -> None:
 @click.option(
     "--parked", default=10_000, show_default=True, type=click.IntRange(100, 1_000_000), help="How many runs wait at the same time."
 )
+@click.option("--database", help="The URL of a server's database to measure too; its rows stay there, so make one for it.")
 @json_option
-def workflows(rounds: int, count: int, parked: int, as_json: bool) -> None:
-    """How fast workflows run on SQLite, beside a bare loop that writes the same rows."""
+def workflows(rounds: int, count: int, parked: int, database: str | None, as_json: bool) -> None:
+    """How fast workflows run on SQLite, beside a bare loop that writes the same rows, and beside DBOS where it is installed."""
     from bcce.bench.workflows import measure  # noqa: PLC0415 - it needs the whole program
 
-    _show(run_long(measure(SystemClock(), rounds=rounds, count=count, parked=parked)), as_json)
+    _show(run_long(measure(SystemClock(), rounds=rounds, count=count, parked=parked, server=database)), as_json)
 
 
 def _show(results: list[dict[str, Any]], as_json: bool) -> None:
@@ -48,4 +49,4 @@ def _show(results: list[dict[str, Any]], as_json: bool) -> None:
         click.echo(json.dumps({"results": results}, indent=2))
         return
     for item in results:
-        click.echo(f"{item['name']:<10} {item['variant']:<6} {item['metric']}  {item['value']} {item['unit']}")
+        click.echo(f"{item['name']:<10} {item['variant']:<6} {item['store']:<11} {item['metric']}  {item['value']} {item['unit']}")
