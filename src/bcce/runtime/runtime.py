@@ -238,6 +238,7 @@ class _Builder:
             clock=clock,
             ids=ids,
             settings=settings.workflows,
+            metrics=metrics,
             alone=db.dialect == "sqlite",
         )
         recorder = Recorder(journal, expressions, clock, metrics)
