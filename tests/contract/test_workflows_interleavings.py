@@ -12,6 +12,7 @@ from bcce.runtime.tables import metadata
 from bcce.storage.doors import Database, open_database
 from bcce.workflows import repository
 from bcce.workflows.model import DEFINITION_FORMAT
+from bcce.workflows.suspects import repository as suspects
 from bcce.workflows.tables import definitions, runs, workers
 
 CLOCK = SystemClock()
@@ -36,7 +37,9 @@ class Worker:
     has_seen: set[str] = field(default_factory=set)
 
     def claim(self, conn: Connection, run_id: RunId, facts: list[str]) -> None:
-        claimed = repository.claim(conn, run_id, self.name)
+        # Neither has a heartbeat, so each takes over from the other.
+        suspects.take_from_dead(conn, self.name)
+        claimed = repository.claim(conn, [run_id], self.name, [run_id]).get(run_id)
         self.epoch = claimed.epoch if claimed is not None else None
 
     def look(self, conn: Connection, run_id: RunId, facts: list[str]) -> None:

@@ -17,6 +17,7 @@ from bcce.workflows import repository
 from bcce.workflows.errors import RunEnded, UnknownRun
 from bcce.workflows.journal import Journal, add_items, record_fact, wake
 from bcce.workflows.model import DEFINITION_FORMAT, Effect, RunState, StepRecord, StepState
+from bcce.workflows.suspects import repository as suspects
 from bcce.workflows.tables import definitions, runs
 
 CLOCK = SystemClock()
@@ -62,16 +63,19 @@ async def test_a_claim_goes_to_one_of_many(db: Database, journal: Journal) -> No
     assert [claim.epoch for claim in claims if claim is not None] == [1]
 
 
-async def test_a_run_of_a_dead_worker_is_taken_over_and_suspect(db: Database, journal: Journal) -> None:
+async def test_a_run_of_a_dead_worker_is_suspect_and_only_claimed_as_such(db: Database, journal: Journal) -> None:
     run_id = await new_run(db)
     await journal.heartbeat("wrk_dead", "wrk_dead", -1)
     await journal.heartbeat("wrk_new", "wrk_new", 30)
     assert await journal.claim(run_id, "wrk_dead") is not None
 
-    taken = await journal.claim(run_id, "wrk_new")
+    assert await journal.claim(run_id, "wrk_new") is None
+    assert await db.write(lambda conn: suspects.take_from_dead(conn, "wrk_new")) == {"wrk_dead": 1}
+    assert await journal.claim(run_id, "wrk_new") is None
+    taken = await journal.claim(run_id, "wrk_new", even_suspect=True)
 
     assert taken is not None
-    assert (taken.epoch, taken.suspect, taken.crashes) == (2, True, 1)
+    assert (taken.epoch, taken.suspect, taken.crashes) == (3, True, 1)
 
 
 async def test_a_run_of_an_unknown_format_is_not_claimed_and_says_so(db: Database, journal: Journal) -> None:
@@ -127,7 +131,8 @@ async def test_a_stale_worker_cannot_append_or_write(db: Database, journal: Jour
     await journal.heartbeat("wrk_dead", "wrk_dead", -1)
     old = await journal.claim(run_id, "wrk_dead")
     assert old is not None
-    new = await journal.claim(run_id, "wrk_new")
+    await db.write(lambda conn: suspects.take_from_dead(conn, "wrk_new"))
+    new = await journal.claim(run_id, "wrk_new", even_suspect=True)
     assert new is not None
     record = StepRecord(key="a", attempt=1, state=StepState.COMPLETED, type="t", started_at=CLOCK.now(), output={})
 

@@ -1,30 +1,51 @@
-"""Random workflows whose worker dies at any write: nothing is lost, doubled or stuck.
+"""Random workflows whose worker dies at any write, and that people interfere with: nothing is lost, doubled or stuck.
 
 A death is played by a database that, from one write on, stores nothing and answers nobody; then everything is opened again on the same
-file. `BCCE_SOAK_ROUNDS` multiplies how many workflows are tried.
+file. `BCCE_SOAK_ROUNDS` multiplies how many workflows are tried: 200 at first.
 """
 
 import asyncio
+import logging
 import os
 import random
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from sqlalchemy import Connection, select
-from tests.integration.workflow_support import ACTOR, OVER, Work, events, look, open_gates, runtime_at, start
+import structlog
+from sqlalchemy import Connection, func, select
+from tests.integration.random_workflows import CHILD, Maker, counting, settings_for, signal_waiting
+from tests.integration.workflow_support import ACTOR, OVER, events, look, open_gates, runtime_at, start
 
+from bcce.kit.errors import BcceError
 from bcce.kit.ids import RunId
+from bcce.runtime.runtime import Runtime
 from bcce.storage.doors import Append, Database
 from bcce.storage.errors import DatabaseUnavailable
-from bcce.workflows.model import RunState
-from bcce.workflows.tables import steps
+from bcce.workflows.model import Run, RunState, StepRecord, StepState
+from bcce.workflows.sandbox import why_not
+from bcce.workflows.tables import runs, steps
 
 T = TypeVar("T")
-WORKFLOWS = 20 * int(os.environ.get("BCCE_SOAK_ROUNDS", "1"))
-CRASHES = 10
-PATIENCE_S = 60.0
+ROUNDS = int(os.environ.get("BCCE_SOAK_ROUNDS", "1"))
+#: So many workflows run at once in one process, and share its deaths.
+TOGETHER = 5
+GROUPS = 30 * ROUNDS
+DISTURBED_GROUPS = 10 * ROUNDS
+DEATHS = 10
+PATIENCE_S = 90.0
+_LIVE = {"started", "waiting"}
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Each death is logged with everything that was in progress; nobody reads that here, and it took most of the time."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
 
 
 class Mortal:
@@ -64,102 +85,164 @@ class Mortal:
         return result
 
 
-class Maker:
-    """Makes workflows of every kind of step, all of which end by themselves."""
+class Life:
+    """One home, and the processes that live and die in it."""
 
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-        self._number = 0
-        self.emitted: set[str] = set()
+    def __init__(self, home: Path, deaths: list[tuple[int, bool]], settings: dict[str, Any]) -> None:
+        home.mkdir(mode=0o700)
+        self._home = home
+        self._deaths = deaths
+        self._settings = settings
+        self._mortal: Mortal | None = None
+        self._is_begun = False
 
-    def text(self) -> str:
-        return 'version: "1.0"\nname: random\nsteps:\n' + self._list(2, depth=0)
+    async def begin(self, texts: list[str]) -> list[RunId]:
+        """A run of each text; nobody dies yet."""
+        async with self._opened() as runtime:
+            await runtime.workflows.register(ACTOR, CHILD, "child.yaml")
+            found = [await start(runtime, text) for text in texts]
+        self._is_begun = True
+        return found
 
-    def _list(self, indent: int, *, depth: int) -> str:
-        return "".join(self._step(indent, depth) for _ in range(self._chance.randint(1, 4)))
+    async def until_over(self, run_ids: list[RunId], disturb: Callable[[Runtime], Any], check: Callable[[Runtime], Any]) -> Any:
+        """What `check` says when all runs are over; `disturb` is called again and again until then."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                try:
+                    async with self._opened() as runtime:
+                        assert self._mortal is not None
+                        while not self._mortal.is_dead:
+                            await disturb(runtime)
+                            await signal_waiting(runtime)
+                            states = {(await runtime.workflows.state(ACTOR, run_id)) for run_id in run_ids}
+                            if states <= OVER:
+                                return await check(runtime)
+                            await asyncio.sleep(0.01)
+                except (DatabaseUnavailable, ExceptionGroup):
+                    continue
 
-    def _step(self, indent: int, depth: int) -> str:
-        self._number += 1
-        name, pad = f"s{self._number}", " " * indent
-        head = f"{pad}- id: {name}\n"
-        pad += "  "
-        if self._chance.random() < 0.2:
-            head += f"{pad}depends_on: []\n"
-        kind = self._chance.choice(
-            ["work", "work", "retry", "fallback", "compensate", "emit", "watch", "wait", "set", "left", "workflow"]
-            + ([] if depth > 2 else ["parallel", "foreach", "group", "condition"])
-        )
-        below = self._list(indent + 4, depth=depth + 1) if kind in ("parallel", "foreach", "group", "condition") else ""
-        return (
-            head
-            + {
-                "work": f"{pad}type: work\n{pad}value: {name}\n",
-                "retry": f"{pad}type: work\n{pad}fails: 2\n{pad}retry: {{attempts: 3, base: 1ms}}\n",
-                "fallback": f"{pad}type: work\n{pad}fails: -1\n{pad}retryable: false\n{pad}fallback: {{type: emit, event: f-{name}}}\n",
-                "compensate": f"{pad}type: work\n{pad}compensate: {{type: emit, event: undo-{name}}}\n",
-                "emit": f"{pad}type: emit\n{pad}event: {name}\n",
-                "watch": f"{pad}type: watch\n{pad}seconds: 0.01\n",
-                "wait": f"{pad}type: wait\n{pad}duration: 5ms\n",
-                "set": f"{pad}type: set\n{pad}x: 1\n",
-                "left": f"{pad}type: work\n{pad}fails: -1\n{pad}retryable: false\n{pad}on_failure: continue\n",
-                "workflow": f"{pad}type: workflow\n{pad}workflow: child\n",
-                "parallel": f"{pad}type: parallel\n{pad}failure_strategy: wait-all\n{pad}steps:\n{below}",
-                "foreach": f"{pad}type: foreach\n{pad}items: [a, b]\n{pad}concurrency: {self._chance.randint(1, 2)}\n{pad}steps:\n{below}",
-                "group": f"{pad}type: group\n{pad}steps:\n{below}",
-                "condition": f"{pad}type: condition\n{pad}condition: '{{{{ inputs.yes }}}}'\n{pad}then:\n{below}",
-            }[kind]
-        )
+    @asynccontextmanager
+    async def _opened(self) -> Any:
+        async with runtime_at(self._home, wrap=self._wrap, **self._settings) as (runtime, _):
+            yield runtime
 
-
-CHILD = 'version: "1.0"\nname: child\nsteps:\n  - {id: c, type: emit, event: child}\n'
+    def _wrap(self, real: Database) -> Database:
+        self._mortal = Mortal(real, *self._deaths.pop(0)) if self._deaths and self._is_begun else Mortal(real, 1 << 60)
+        return self._mortal  # type: ignore[return-value]
 
 
-async def outcome(home: Path, text: str, deaths: list[tuple[int, bool]], *, cancel: bool) -> tuple[RunState, dict[str, str], list[str]]:
-    """Runs the text while the process dies as told; the run's state, its steps' states, and its own events."""
-    run_id: RunId | None = None
-    mortal: Mortal | None = None
-
-    def wrap(real: Database) -> Database:
-        nonlocal mortal
-        mortal = Mortal(real, *deaths.pop(0)) if deaths and run_id is not None else Mortal(real, 1 << 60)
-        return mortal  # type: ignore[return-value]
-
-    async with runtime_at(home, work=Work(), max_concurrent_workflows=4) as (runtime, _):
-        await runtime.workflows.register(ACTOR, CHILD, "child.yaml")
-        await runtime.pipeline.stop()
-    async with runtime_at(home, wrap=wrap) as (runtime, _):
-        run_id = await start(runtime, text.replace("steps:", "inputs: {yes: {type: boolean, default: true}}\nsteps:", 1))
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            try:
-                async with runtime_at(home, wrap=wrap) as (runtime, _):
-                    assert mortal is not None
-                    if cancel:
-                        await runtime.runs.cancel(ACTOR, run_id)
-                    while not mortal.is_dead:
-                        run, records = await look(runtime, run_id)
-                        if run.state in OVER:
-                            own = [str(data["event"]) for kind, data in await events(runtime, run_id) if kind == "workflow.event"]
-                            assert await open_gates(runtime, run_id) == 0
-                            rows = await runtime.db.read(
-                                lambda conn: conn.execute(select(steps.c.state).where(steps.c.run_id == run_id)).scalars().all()
-                            )
-                            assert not {"started", "waiting"} & set(rows)
-                            return run.state, {key: str(record.state) for key, record in records.items()}, sorted(own)
-                        await asyncio.sleep(0.01)
-            except (DatabaseUnavailable, ExceptionGroup):
-                continue
+async def nothing(runtime: Runtime) -> None:
+    """No disturbance."""
 
 
-@pytest.mark.parametrize("seed", range(WORKFLOWS))
+async def outcome(runtime: Runtime, run_id: RunId) -> tuple[RunState, dict[str, str], list[str]]:
+    """The run's state, its steps' states, and its own events; nothing of it may be left open."""
+    run, records = await look(runtime, run_id)
+    rows = await runtime.db.read(lambda conn: conn.execute(select(steps.c.state).where(steps.c.run_id == run_id)).scalars().all())
+    assert not _LIVE & set(rows), {key: str(record.state) for key, record in records.items()}
+    assert await open_gates(runtime, run_id) == 0
+    own = [str(data["event"]) for kind, data in await events(runtime, run_id) if kind == "workflow.event"]
+    return run.state, {key: str(record.state) for key, record in records.items()}, sorted(own)
+
+
+@pytest.mark.parametrize("seed", range(GROUPS))
 async def test_a_death_at_any_write_changes_nothing(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - no secret
-    text = Maker(chance).text()
-    (tmp_path / "calm").mkdir(mode=0o700)
-    calm = await outcome(tmp_path / "calm", text, [], cancel=False)
-    (tmp_path / "rough").mkdir(mode=0o700)
-    deaths = [(chance.randint(1, 25), chance.random() < 0.5) for _ in range(CRASHES)]
+    has_script = seed % 10 == 0 and why_not() is None
+    async with counting() as server:
+        texts = [Maker(chance, port=server.port, script=has_script).text(f"random{number}") for number in range(TOGETHER)]
+        found, keys = [], []
+        for name, count in (("calm", 0), ("rough", DEATHS)):
+            server.keys.clear()
+            deaths = [(chance.randint(1, 40), chance.random() < 0.5) for _ in range(count)]
+            life = Life(tmp_path / name, deaths, settings_for(server))
+            run_ids = await life.begin(texts)
 
-    rough = await outcome(tmp_path / "rough", text, deaths, cancel=False)
+            async def all_of(runtime: Runtime, run_ids: list[RunId] = run_ids) -> Any:
+                return [await outcome(runtime, run_id) for run_id in run_ids]
 
-    assert rough == calm, text
+            found.append(await life.until_over(run_ids, nothing, all_of))
+            numbers = {run_id: number for number, run_id in enumerate(run_ids)}
+            keys.append([(numbers.get(RunId(key.split("/")[0])), key.split("/", 1)[1]) for key in server.keys])
+
+    for text, calm, rough in zip(texts, *found, strict=True):
+        assert rough == calm, text
+    # What is asked of another host is asked once without a death, and otherwise again under the same key only.
+    assert len(keys[0]) == len(set(keys[0]))
+    assert set(keys[1]) == set(keys[0])
+
+
+@pytest.mark.parametrize("seed", range(DISTURBED_GROUPS))
+async def test_whatever_people_do_while_processes_die_every_run_comes_to_an_allowed_end(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(10_000 + seed)  # noqa: S311 - no secret
+    async with counting() as server:
+        texts = [Maker(chance, port=server.port, is_racy=True).text(f"random{number}") for number in range(TOGETHER)]
+        deaths = [(chance.randint(5, 60), chance.random() < 0.5) for _ in range(DEATHS // 2)]
+        life = Life(tmp_path / "home", deaths, settings_for(server))
+        run_ids = await life.begin(texts)
+        cancelled: set[RunId] = set()
+        turns = 0
+
+        async def disturb(runtime: Runtime) -> None:
+            nonlocal turns
+            turns += 1
+            run_id = chance.choice(run_ids)
+            # At the end everything is let go.
+            what = chance.choice(["pause", "resume", "resume", "cancel", "nothing"]) if turns < 40 else "resume"
+            targets = [run_id] if turns < 40 else run_ids
+            for target in targets:
+                try:
+                    if what == "cancel":
+                        cancelled.add(target)
+                        await runtime.runs.cancel(ACTOR, target)
+                    elif what == "pause":
+                        await runtime.runs.pause(ACTOR, target)
+                    elif what == "resume":
+                        await runtime.runs.resume(ACTOR, target)
+                except DatabaseUnavailable:
+                    raise
+                except BcceError:
+                    # It is over, or being cancelled.
+                    continue
+                runtime.ring(target)
+
+        async def all_of(runtime: Runtime) -> None:
+            await _no_run_is_left(runtime)
+            for run_id, text in zip(run_ids, texts, strict=True):
+                await _is_allowed(runtime, run_id, text, may_be_cancelled=run_id in cancelled)
+
+        await life.until_over(run_ids, disturb, all_of)
+
+
+async def _no_run_is_left(runtime: Runtime) -> None:
+    """Runs that steps started are over before those of the steps, or soon after those that ended without waiting for them."""
+    left = select(func.count()).where(runs.c.state.not_in(sorted(OVER)))
+    async with asyncio.timeout(20):
+        while await runtime.db.read(lambda conn: conn.execute(left).scalar()):  # noqa: ASYNC110 - the state is in a database
+            await asyncio.sleep(0.02)
+
+
+async def _is_allowed(runtime: Runtime, run_id: RunId, text: str, *, may_be_cancelled: bool) -> None:
+    state, states, own = await outcome(runtime, run_id)
+    run, records = await look(runtime, run_id)
+    assert state in ({RunState.COMPLETED, RunState.FAILED} | ({RunState.CANCELLED} if may_be_cancelled else set())), text
+    assert "retrying" not in states.values(), text
+    told = await events(runtime, run_id)
+    assert sum(kind in ("workflow.completed", "workflow.failed", "workflow.cancelled") for kind, _ in told) == 1, text
+    ended = Counter(str(data["stepId"]) for kind, data in told if kind == "step.completed")
+    assert dict(ended) == {key: 1 for key, record in records.items() if record.state is StepState.COMPLETED}, text
+    _was_undone_once(run, records, own, text)
+
+
+def _was_undone_once(run: Run, records: dict[str, StepRecord], own: list[str], text: str) -> None:
+    """All that completed and can be undone was undone once, or nothing was; everything was if the run was cancelled."""
+    undoable = {line.split("undo-")[1].rstrip("}") for line in text.splitlines() if "undo-" in line}
+    done = Counter(key.partition("[")[0] for key, record in records.items() if record.state is StepState.COMPLETED)
+    owed = {f"undo-{name}": done[name] for name in undoable if done[name]}
+    undone = dict(Counter(event for event in own if event.startswith("undo-")))
+    if run.state is RunState.CANCELLED:
+        assert undone == owed, text
+    elif run.state is RunState.COMPLETED:
+        assert undone == {}, text
+    else:
+        assert undone in ({}, owed), text

@@ -33,6 +33,9 @@ class Metrics:
         self._requests = Counter(
             "bcce_http_requests", "Requests that were answered.", ["method", "route", "status"], registry=self.registry
         )
+        self._deaths = Counter("bcce_worker_deaths", "Workers that died while they held runs.", registry=self.registry)
+        self._suspects = Counter("bcce_runs_suspected", "Runs that became suspect because their worker died.", registry=self.registry)
+        self._dead = Counter("bcce_runs_dead", "Runs in the dead letter: each killed its worker again and again.", registry=self.registry)
         self._healthy = Gauge("bcce_health_check_passing", "1 while a readiness check passes, else 0.", ["check"], registry=self.registry)
 
     def step_ended(self, step_type: str, *, status: str, duration_ms: float, error: str | None) -> None:
@@ -63,6 +66,15 @@ class Metrics:
     def health_checked(self, check: str, *, is_passing: bool) -> None:
         """A readiness check gave this result."""
         self._healthy.labels(check).set(1 if is_passing else 0)
+
+    def worker_died(self, runs: int) -> None:
+        """A worker died that held so many runs; this process found out."""
+        self._deaths.inc()
+        self._suspects.inc(runs)
+
+    def run_died(self) -> None:
+        """A run was put into the dead letter."""
+        self._dead.inc()
 
     def render(self) -> bytes:
         """The metrics in Prometheus's text format."""

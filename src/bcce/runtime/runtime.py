@@ -238,6 +238,7 @@ class _Builder:
             clock=clock,
             ids=ids,
             settings=settings.workflows,
+            metrics=metrics,
             alone=db.dialect == "sqlite",
         )
         recorder = Recorder(journal, expressions, clock, metrics)
@@ -352,7 +353,9 @@ async def _register(runtime: Runtime) -> None:
     actor = system_actor("start")
     for name in _BUILT_IN_WORKFLOWS:
         text = files("bcce.remediation").joinpath("workflows", name).read_text(encoding="utf-8")
-        await runtime.workflows.register(actor, text, f"bcce:{name}")
+        # Our own tests check that it can run, so that a process that only looks need not.
+        if not await runtime.workflows.is_registered(actor, text):
+            await runtime.workflows.register(actor, text, f"bcce:{name}")
     if runtime.settings.workflows.directory is not None:
         for path in sorted(await asyncio.to_thread(lambda: list(Path(runtime.settings.workflows.directory or ".").glob("*.yaml")))):
             await runtime.workflows.register(actor, await asyncio.to_thread(path.read_text, "utf-8"), str(path))

@@ -105,7 +105,7 @@ class RunControl:
                 if record.state in _NOT_WELL:
                     _revive(conn, run_id, record, self._clock)
             fresh = {"state": RunState.ACTIVE, "error": None, "output": None, "ended_at": None, "cancel_at": None, "crashes": 0}
-            conn.execute(update(runs).where(runs.c.id == run_id).values(**fresh, suspect=False, wake_at=db_now()))
+            conn.execute(update(runs).where(runs.c.id == run_id).values(**fresh, **repository.CLEARED, wake_at=db_now()))
             run_items(conn, self._told(actor, run, "run.retried", "workflow.resumed", {}))
             return repository.get_run(conn, run_id) or run
 

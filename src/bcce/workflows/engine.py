@@ -21,6 +21,7 @@ from bcce.workflows.limits import Limits
 from bcce.workflows.model import Run, RunState
 from bcce.workflows.recorder import Recorder
 from bcce.workflows.segment import Segment
+from bcce.workflows.suspects.trials import Trials
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +39,7 @@ class Engine:
     Args:
         load_definition: the snapshot with the given id, read by the rules of the given format; it never changes, so it may be cached.
         worker: the id under which runs are claimed.
-        crash_limit: a run whose workers died more often in a row is buried.
+        crash_limit: a run that killed so many workers in a row, alone and without getting on, is buried.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class Engine:
         self._crash_limit = crash_limit
         self._live: dict[RunId, Segment] = {}
         self._held: set[RunId] = set()
-        #: Called with the run that started one that has ended; None: nobody is told.
-        self.wake_parent: Callable[[RunId], Awaitable[None]] | None = None
+        #: Called with a run that has ended and the one that started it; None: nobody is told.
+        self.tell_parent: Callable[[RunId, RunId], Awaitable[None]] | None = None
+        #: Which runs may be begun, while suspects are tried; None: all that are not suspect.
+        self.trials: Trials | None = None
 
     async def advance(self, run_id: RunId) -> Parked | None:
         """Does all of a run that can be done now; None when it ended or was not to be had.
@@ -75,21 +78,27 @@ class Engine:
         if run_id in self._held:
             self.notify(run_id)
             return None
+        is_tried = self.trials is not None and run_id in self.trials.tried
+        if self.trials is not None and not self.trials.admits(run_id):
+            # The end of the trial looks for everything that is due.
+            return None
         self._held.add(run_id)
         try:
-            run = await self._journal.claim(run_id, self._worker)
+            run = await self._journal.claim(run_id, self._worker, even_suspect=is_tried)
             if run is None:
                 return None
             bind_correlation(run.correlation_id)
             parked = await self._advance(run)
-            if parked is None and run.parent_id is not None and self.wake_parent is not None:
-                await self.wake_parent(run.parent_id)
+            if parked is None and run.parent_id is not None and self.tell_parent is not None:
+                await self.tell_parent(run.id, run.parent_id)
             return parked
         except StaleEpoch:
             log.warning("run.taken_over", run_id=run_id)
             return None
         finally:
             self._held.discard(run_id)
+            if self.trials is not None:
+                self.trials.ended(run_id)
 
     @property
     def held(self) -> frozenset[RunId]:
@@ -97,7 +106,7 @@ class Engine:
         return frozenset(self._held)
 
     async def _advance(self, run: Run) -> Parked | None:
-        if run.crashes > self._crash_limit:
+        if run.crashes >= self._crash_limit:
             log.error("run.dead", run_id=run.id, crashes=run.crashes)
             await self._recorder.bury(run)
             return None

@@ -82,11 +82,9 @@ class Journal:
         """Those of the given runs that have had a fact since the given `wake_seq`."""
         return await self._db.read(lambda conn: repository.unseen(conn, known))
 
-    async def claim(self, run_id: RunId, worker: str) -> Run | None:
-        """The run under a new epoch of ours; None when it is not to be had."""
-        run = await self._claims.ask(run_id, worker)
-        # Perhaps its owner is dead.
-        return run if run is not None else await self._db.write(lambda conn: repository.claim(conn, run_id, worker))
+    async def claim(self, run_id: RunId, worker: str, *, even_suspect: bool = False) -> Run | None:
+        """The run under a new epoch of ours; None when it is not to be had. A suspect only is when that is said."""
+        return await self._claims.ask(run_id, worker, even_suspect=even_suspect)
 
     async def park(self, run: Run, *, seen: int, wake_at: datetime | None) -> bool:
         """Whether the run was given up; False means that a fact came meanwhile and it must be looked at again."""
@@ -218,13 +216,13 @@ class _Claims:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._wanted: dict[str, list[RunId]] = {}
+        self._wanted: dict[str, dict[RunId, bool]] = {}
         self._next: asyncio.Task[dict[RunId, Run]] | None = None
         self._last: asyncio.Task[dict[RunId, Run]] | None = None
 
-    async def ask(self, run_id: RunId, worker: str) -> Run | None:
+    async def ask(self, run_id: RunId, worker: str, *, even_suspect: bool) -> Run | None:
         """The run, if this is who got it."""
-        self._wanted.setdefault(worker, []).append(run_id)
+        self._wanted.setdefault(worker, {})[run_id] = even_suspect
         if self._next is None:
             self._next = asyncio.create_task(self._claim(self._last))
         claimed = await asyncio.shield(self._next)
@@ -239,8 +237,9 @@ class _Claims:
 
         def write(conn: Connection) -> dict[RunId, Run]:
             claimed: dict[RunId, Run] = {}
-            for worker, run_ids in wanted.items():
-                claimed |= repository.claim_free(conn, run_ids, worker)
+            for worker, asked in wanted.items():
+                tried = [run_id for run_id, even_suspect in asked.items() if even_suspect]
+                claimed |= repository.claim(conn, list(asked), worker, tried)
             return claimed
 
         return await self._db.write(write)

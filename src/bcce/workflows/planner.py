@@ -137,14 +137,14 @@ class _Walk:
                 is_running = True
             elif result is _Standing.HELD:
                 is_held = True
-            elif isinstance(result, Failure) and not is_stopping and _ends_list(step, strategy):
+            elif isinstance(result, Failure) and _ends_list(step, strategy):
                 dead.add(step.id)
                 failures.append(result)
-            elif isinstance(result, Failure) and is_stopping:
-                failures.append(result)
-                dead.add(step.id)
             else:
                 over.add(step.id)
+                if is_stopping and isinstance(result, Failure) and result.record.state is StepState.CANCELLED:
+                    # What comes behind it may have begun before; but the list did not come to its end.
+                    failures.append(result)
         if is_stopping or (failures and strategy is Strategy.ABORT):
             self._stop_since(calls_before)
             is_running = is_running and (len(self.plan.calls) > calls_before or bool(self.plan.stops) or bool(self.plan.settles))

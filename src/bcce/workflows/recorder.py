@@ -23,6 +23,7 @@ from bcce.workflows.model import LIVE_STEPS, MAX_OUTPUT_BYTES, Effect, Run, RunS
 from bcce.workflows.planner import COMPENSATES, Finish, Settle, plan
 from bcce.workflows.scope import scope_at
 from bcce.workflows.step_type import Park
+from bcce.workflows.suspects.repository import progressed
 
 _ENDED = {"completed": StepState.COMPLETED, "failed": StepState.FAILED, "skipped": StepState.SKIPPED}
 _EVENTS = {
@@ -96,7 +97,7 @@ class Recorder:
         """Records the attempt's end, and in the same commit the run's own if nothing is left to do."""
         await _told(attempt)
         items, is_last = self._end_items(attempt, record)
-        await self._journal.append(attempt.run, items, changes_run=is_last)
+        await self._journal.append(attempt.run, items, changes_run=is_last or attempt.run.crashes > 0)
         attempt.row.is_stored = True
         attempt.ending.is_over = is_last
         self.count(record)
@@ -127,6 +128,8 @@ class Recorder:
         items = self._items(attempt, record)
         if attempt.record.state is StepState.WAITING:
             items.append(repository.close_gate(attempt.run.id, record.key))
+        if attempt.run.crashes > 0:
+            items.append(progressed(attempt.run.id))
         finish = self._finish(attempt, record)
         if finish is not None:
             items += self._finished(attempt.run, attempt.definition, {**attempt.records, record.key: record}, finish)
@@ -238,9 +241,10 @@ class Recorder:
 
     async def bury(self, run: Run) -> None:
         """Puts a run whose workers keep dying where it can do no more harm."""
-        message = f"{run.crashes} workers in a row died while they ran this"
+        message = f"{run.crashes} workers in a row died while they ran nothing but this"
         error = StepError(code="run-dead", message=message, hint="look at the logs of that time, then start a new run")
         await self._journal.append(run, self._end(run, RunState.DEAD, None, {"step": None, **error.to_dict()}), changes_run=True)
+        self._metrics.run_died()
 
     async def refuse(self, run: Run, reason: BcceError) -> None:
         """Ends a run that cannot go on whatever its steps say."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, RowMapping, Select, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, RowMapping, Select, and_, bindparam, case, func, insert, or_, select, update
 
 from bcce.kit.ids import DefinitionId, RunId, TenantId
 from bcce.storage.doors import Item
@@ -17,17 +17,31 @@ from bcce.workflows.tables import definitions, gates, runs, signals, steps, work
 CHILD_GATE = "run"
 #: States in which a run's owner may still write.
 LIVE = (RunState.ACTIVE, RunState.PAUSED)
+#: States of runs that are over.
+ENDED = tuple(state for state in RunState if state not in (*LIVE, RunState.NEEDS_UPGRADE))
 
 
-_CLAIMABLE = and_(runs.c.state == RunState.ACTIVE, runs.c.definition_format.in_(sorted(KNOWN_FORMATS)), runs.c.lease_owner.is_(None))
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-_FREE = select(runs.c.id).where(runs.c.id.in_(_IDS), _CLAIMABLE).order_by(runs.c.id).with_for_update()
+_FREE = (
+    select(runs.c.id)
+    .where(
+        runs.c.id.in_(_IDS),
+        runs.c.state == RunState.ACTIVE,
+        runs.c.definition_format.in_(sorted(KNOWN_FORMATS)),
+        or_(runs.c.lease_owner.is_(None), runs.c.lease_owner == bindparam("worker")),
+        or_(runs.c.suspect.is_(False), runs.c.id.in_(bindparam("tried", expanding=True))),
+    )
+    .order_by(runs.c.id)
+    .with_for_update()
+)
 _TAKE = (
     update(runs)
     .where(runs.c.id.in_(_IDS))
     .values(epoch=runs.c.epoch + 1, lease_owner=bindparam("worker"), started_at=func.coalesce(runs.c.started_at, db_now()))
 )
 _TAKEN = select(runs).where(runs.c.id.in_(_IDS))
+#: Nothing is held against a run any more.
+CLEARED: Mapping[str, object] = {"suspect": False, "company": 0, "deaths": 0}
 _END = (
     update(runs)
     .where(runs.c.id == bindparam("k_run"))
@@ -36,9 +50,10 @@ _END = (
         output=bindparam("v_output"),
         error=bindparam("v_error"),
         ended_at=db_now(),
-        wake_at=None,
+        # A run that another one started is not done with before that one was told: `untold` finds it by this.
+        wake_at=case((runs.c.parent_id.is_not(None), db_now()), else_=None),
         lease_owner=None,
-        suspect=False,
+        **CLEARED,
     )
 )
 _CLOSE = update(gates).where(gates.c.run_id == bindparam("k_run"), gates.c.state == "open").values(state="closed", closed_at=db_now())
@@ -107,48 +122,25 @@ def bump(conn: Connection, run_id: RunId) -> RunState | None:
 
     Each fact's transaction begins with this, so the facts of one run have an order.
     """
-    conn.execute(update(runs).where(runs.c.id == run_id).values(wake_seq=runs.c.wake_seq + 1, wake_at=db_now()))
+    # Of a run that has ended, `wake_at` says whether the one that started it is still to be told.
+    wake_at = case((runs.c.state.in_(ENDED), runs.c.wake_at), else_=db_now())
+    conn.execute(update(runs).where(runs.c.id == run_id).values(wake_seq=runs.c.wake_seq + 1, wake_at=wake_at))
     state = conn.execute(select(runs.c.state).where(runs.c.id == run_id)).scalar()
     return RunState(state) if state else None
 
 
-def claim_free(conn: Connection, run_ids: Sequence[RunId], worker: str) -> dict[RunId, Run]:
-    """Makes `worker` the owner, under a new epoch, of those of the runs that nobody owns, have not ended and are of a known format."""
+def claim(conn: Connection, run_ids: Sequence[RunId], worker: str, tried: Collection[RunId] = ()) -> dict[RunId, Run]:
+    """Makes `worker` the owner, under a new epoch, of those of the runs that nobody else owns, have not ended and are of a known format.
+
+    Suspects are left alone but for those in `tried`. `worker` itself may own a run already: it lost the database while it advanced the
+    run, and begins anew.
+    """
     wanted = sorted(set(run_ids))
-    free = conn.execute(_FREE, {"ids": wanted}).scalars().all()
+    free = conn.execute(_FREE, {"ids": wanted, "worker": worker, "tried": sorted(tried)}).scalars().all()
     if not free:
         return {}
     conn.execute(_TAKE, {"ids": free, "worker": worker})
     return {RunId(row["id"]): run_of(row) for row in conn.execute(_TAKEN, {"ids": free}).mappings()}
-
-
-def claim(conn: Connection, run_id: RunId, worker: str) -> Run | None:
-    """Makes `worker` the run's owner under a new epoch; None when the run has ended, is owned by another living worker, or is of a format
-    we do not know.
-
-    `worker` itself may own it already: it lost the database while it advanced the run, and begins anew.
-    """
-    before = conn.execute(select(runs.c.lease_owner, runs.c.epoch).where(runs.c.id == run_id)).first()
-    if before is None:
-        return None
-    took_over = before.lease_owner is not None and before.lease_owner != worker
-    changed = conn.execute(
-        update(runs)
-        .where(
-            runs.c.id == run_id,
-            runs.c.epoch == before.epoch,
-            runs.c.state == RunState.ACTIVE,
-            runs.c.definition_format.in_(sorted(KNOWN_FORMATS)),
-            _is_free_for(worker),
-        )
-        .values(
-            epoch=runs.c.epoch + 1,
-            lease_owner=worker,
-            started_at=func.coalesce(runs.c.started_at, db_now()),
-            **({"suspect": True, "crashes": runs.c.crashes + 1} if took_over else {}),
-        )
-    )
-    return get_run(conn, run_id) if changed.rowcount == 1 else None
 
 
 def park(conn: Connection, run_id: RunId, *, epoch: int, seen: int, wake_at: datetime | None) -> bool:
@@ -156,7 +148,7 @@ def park(conn: Connection, run_id: RunId, *, epoch: int, seen: int, wake_at: dat
     changed = conn.execute(
         update(runs)
         .where(runs.c.id == run_id, runs.c.epoch == epoch, runs.c.wake_seq == seen)
-        .values(seen_seq=seen, wake_at=wake_at, lease_owner=None, suspect=False, crashes=0)
+        .values(seen_seq=seen, wake_at=wake_at, lease_owner=None, crashes=0, **CLEARED)
     )
     return changed.rowcount == 1
 
@@ -164,33 +156,31 @@ def park(conn: Connection, run_id: RunId, *, epoch: int, seen: int, wake_at: dat
 def give_back(conn: Connection, run_id: RunId, epoch: int) -> None:
     """Makes a run that broke its worker free, if it still has this epoch."""
     query = update(runs).where(runs.c.id == run_id, runs.c.epoch == epoch, runs.c.state.in_(LIVE))
-    conn.execute(query.values(lease_owner=None, suspect=True, crashes=runs.c.crashes + 1, wake_at=db_now()))
+    conn.execute(query.values(lease_owner=None, crashes=runs.c.crashes + 1, wake_at=db_now()))
 
 
 def due(conn: Connection, limit: int, *, worker: str, held: Collection[RunId]) -> list[tuple[RunId, int, str, int]]:
-    """Runs that are ready and that nobody advances: id, wake_seq, queue, priority; the most urgent first.
+    """Runs that are ready, that nobody else advances and that are not suspect: id, wake_seq, queue, priority; the most urgent first.
 
     `held` are those that `worker` itself is advancing.
     """
     query = (
         select(runs.c.id, runs.c.wake_seq, runs.c.queue, runs.c.priority)
-        .where(
-            runs.c.state == RunState.ACTIVE,
-            runs.c.wake_at <= db_now(),
-            runs.c.definition_format.in_(sorted(KNOWN_FORMATS)),
-            _is_free_for(worker),
-            runs.c.id.not_in(held),
-        )
+        .where(_is_due(worker), runs.c.suspect.is_(False), runs.c.id.not_in(held))
         .order_by(runs.c.priority, runs.c.wake_at)
         .limit(limit)
     )
     return [(RunId(row.id), row.wake_seq, row.queue, row.priority) for row in conn.execute(query)]
 
 
-def _is_free_for(worker: str) -> ColumnElement[bool]:
-    """No other living worker owns the run."""
-    alive = select(workers.c.id).where(workers.c.lease_until > db_now())
-    return or_(runs.c.lease_owner.is_(None), runs.c.lease_owner == worker, runs.c.lease_owner.not_in(alive))
+def _is_due(worker: str) -> ColumnElement[bool]:
+    """The run is ready and no other worker owns it."""
+    return and_(
+        runs.c.state == RunState.ACTIVE,
+        runs.c.wake_at <= db_now(),
+        runs.c.definition_format.in_(sorted(KNOWN_FORMATS)),
+        or_(runs.c.lease_owner.is_(None), runs.c.lease_owner == worker),
+    )
 
 
 def request_cancel(conn: Connection, run_id: RunId) -> None:
@@ -208,15 +198,16 @@ def unseen(conn: Connection, known: Mapping[RunId, int]) -> list[RunId]:
     return [RunId(row.id) for row in rows if row.wake_seq != known[RunId(row.id)]]
 
 
-def parents_to_wake(conn: Connection, limit: int) -> list[RunId]:
-    """Runs that wait for a run of theirs that is over."""
-    query = (
-        select(gates.c.run_id)
-        .join(runs, runs.c.id == gates.c.name)
-        .where(gates.c.kind == CHILD_GATE, gates.c.state == "open", runs.c.state.not_in([*LIVE, RunState.NEEDS_UPGRADE]))
-        .limit(limit)
-    )
-    return [RunId(row.run_id) for row in conn.execute(query)]
+def untold(conn: Connection, limit: int) -> list[tuple[RunId, RunId]]:
+    """Runs that are over, each with the run that started it and has not been told yet."""
+    query = select(runs.c.id, runs.c.parent_id).where(runs.c.state.in_(ENDED), runs.c.wake_at.is_not(None), runs.c.parent_id.is_not(None))
+    return [(RunId(row.id), RunId(row.parent_id)) for row in conn.execute(query.limit(limit))]
+
+
+def tell_parent(conn: Connection, run_id: RunId, parent_id: RunId) -> None:
+    """Tells `parent_id` that the run that it started is over. The only write that holds two runs, the upper one always first."""
+    bump(conn, parent_id)
+    conn.execute(update(runs).where(runs.c.id == run_id, runs.c.state.in_(ENDED)).values(wake_at=None))
 
 
 def park_unknown_formats(conn: Connection) -> int:
@@ -306,13 +297,3 @@ def list_runs(
     if workflow is not None:
         query = query.where(runs.c.workflow == workflow)
     return [run_of(row) for row in conn.execute(query.order_by(runs.c.id.desc()).limit(limit)).mappings()]
-
-
-def forget_worker(conn: Connection, worker: str) -> None:
-    """Deletes one worker: whatever it still owned has no living owner from now on."""
-    conn.execute(workers.delete().where(workers.c.id == worker))
-
-
-def forget_all_workers(conn: Connection) -> None:
-    """Deletes every worker; only right when no other process can have this database."""
-    conn.execute(workers.delete())

@@ -93,6 +93,12 @@ class WorkflowService:
         await self._db.write(lambda conn: repository.make_current(conn, values))
         return await self.show(actor, definition.name)
 
+    async def is_registered(self, actor: Actor, text: str) -> bool:
+        """Whether new runs of some name use this very text, read by the rules of this release."""
+        require(actor, Permission.WORKFLOWS_READ)
+        rows = await self._db.read(lambda conn: repository.current_definitions(conn, actor.tenant_id))
+        return any(row["source"] == text and row["format"] == DEFINITION_FORMAT for row in rows)
+
     async def definitions(self, actor: Actor) -> list[StoredDefinition]:
         """Every workflow that can be started, by name."""
         require(actor, Permission.WORKFLOWS_READ)

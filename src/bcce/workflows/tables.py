@@ -5,7 +5,7 @@ is
 the order of updates to its row.
 """
 
-from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, Table
+from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, Table, text
 
 from bcce.storage.metadata import metadata
 from bcce.storage.types import Id, Json, LongText, Name, UtcDateTime, tenant_column
@@ -48,6 +48,8 @@ runs = Table(
     Column("lease_owner", Id()),
     Column("suspect", Boolean(create_constraint=False), nullable=False),
     Column("crashes", Integer, nullable=False),
+    Column("company", Integer, nullable=False, default=0, server_default="0"),
+    Column("deaths", Integer, nullable=False, default=0, server_default="0"),
     Column("parent_id", Id()),
     Column("parent_key", Name(255)),
     Column("cancel_at", UtcDateTime()),
@@ -58,6 +60,9 @@ runs = Table(
     Index("ix_runs_state_wake", "state", "wake_at"),
     Index("ix_runs_tenant_created", "tenant_id", "created_at", "id"),
     Index("ix_runs_subject", "tenant_id", "subject"),
+    # Few runs at a time are in one of these, so that they cost the many others nothing (MariaDB knows no partial indexes).
+    Index("ix_runs_owner", "lease_owner", sqlite_where=text("lease_owner IS NOT NULL"), postgresql_where=text("lease_owner IS NOT NULL")),
+    Index("ix_runs_suspect", "suspect", sqlite_where=text("suspect = 1"), postgresql_where=text("suspect")),
 )
 
 steps = Table(

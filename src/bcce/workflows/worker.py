@@ -8,6 +8,7 @@ import structlog
 from bcce.kit.clock import Clock
 from bcce.kit.errors import BcceError
 from bcce.kit.ids import Ids, RunId
+from bcce.observability.metrics import Metrics
 from bcce.storage.doors import Database
 from bcce.workflows import repository
 from bcce.workflows.calls import Worker as WorkerIdentity
@@ -15,10 +16,12 @@ from bcce.workflows.dispatcher import Dispatcher
 from bcce.workflows.engine import Engine
 from bcce.workflows.journal import Journal, wake
 from bcce.workflows.settings import WorkflowSettings
+from bcce.workflows.suspects import repository as suspects
+from bcce.workflows.suspects.trials import Trials
 
 log = structlog.get_logger(__name__)
 
-_SWEEP_LIMIT = 500
+_SWEEP_LIMIT = 2_000
 
 
 class Lease:
@@ -57,6 +60,7 @@ class WorkflowWorker:
         clock: Clock,
         ids: Ids,
         settings: WorkflowSettings,
+        metrics: Metrics,
         alone: bool,
     ) -> None:
         self._db = db
@@ -64,28 +68,41 @@ class WorkflowWorker:
         self._dispatcher = dispatcher
         self._clock = clock
         self._settings = settings
+        self._metrics = metrics
         self._alone = alone
         self._incarnation = ids.new("wrk")
         self._lease = Lease(clock)
         self.identity = WorkerIdentity(id=self._incarnation, lease_remaining_s=self._lease.remaining_s)
         self._engine: Engine | None = None
+        self._trials = Trials(
+            db=db,
+            clock=clock,
+            worker=self._incarnation,
+            limit=settings.max_concurrent_workflows,
+            held=lambda: self._held,
+            ring=lambda run: dispatcher.ring(run.id, run.wake_seq, run.queue, run.priority),
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, engine: Engine) -> None:
         """Announces the worker, takes over what dead ones left, and begins to advance runs."""
         if self._alone:
-            await self._db.write(repository.forget_all_workers)
+            await self._db.write(suspects.forget_all_workers)
         await self._beat()
         await self._db.write(repository.park_unknown_formats)
         await self._db.write(repository.revive_known_formats)
         self._engine = engine
-        # The sweep would wake it within a second.
-        engine.wake_parent = self.wake
+        # The sweep would do it within a second.
+        engine.tell_parent = self._tell_parent
+        engine.trials = self._trials
+        await self._take_from_dead()
+        await self._trials.choose()
         await self._dispatcher.start(engine.advance)
         await self._sweep()
         self._tasks = [
             asyncio.create_task(self._every(self._settings.heartbeat_s, self._beat), name="worker-heartbeat"),
             asyncio.create_task(self._every(self._settings.sweep_s, self._sweep), name="worker-sweep"),
+            asyncio.create_task(self._every(self._settings.sweep_s, self._hold_trials, at_once=True), name="worker-trials"),
         ]
 
     async def stop(self) -> None:
@@ -94,7 +111,7 @@ class WorkflowWorker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._db.write(lambda conn: repository.forget_worker(conn, self._incarnation))
+        await self._db.write(lambda conn: suspects.forget_worker(conn, self._incarnation))
 
     def ring(self, run_id: RunId) -> None:
         """Says that the run may be ready; the sweep would notice within a second anyway."""
@@ -114,18 +131,44 @@ class WorkflowWorker:
 
     async def _sweep(self) -> None:
         """Rings every run that is ready and that nobody advances: the guarantee behind all other rings."""
-        held = self._engine.held if self._engine is not None else ()
-        due = await self._db.read(lambda conn: repository.due(conn, _SWEEP_LIMIT, worker=self._incarnation, held=held))
-        for run_id, wake_seq, queue, priority in due:
-            self._dispatcher.ring(run_id, wake_seq, queue, priority)
-        for run_id in await self._db.read(lambda conn: repository.parents_to_wake(conn, _SWEEP_LIMIT)):
-            await self.wake(run_id)
+        await self._take_from_dead()
+        for run_id, parent_id in await self._db.read(lambda conn: repository.untold(conn, _SWEEP_LIMIT)):
+            await self._tell_parent(run_id, parent_id)
+        await self._ring_due()
         if self._engine is not None:
             await self._engine.look()
 
-    async def _every(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+    async def _ring_due(self) -> None:
+        if self._trials.is_on:
+            return
+        held = self._held
+        due = await self._db.read(lambda conn: repository.due(conn, _SWEEP_LIMIT, worker=self._incarnation, held=held))
+        for run_id, wake_seq, queue, priority in due:
+            self._dispatcher.ring(run_id, wake_seq, queue, priority)
+
+    async def _hold_trials(self) -> None:
+        await self._trials.round(self._ring_due)
+
+    async def _take_from_dead(self) -> None:
+        """Makes the runs of dead workers free, and suspect."""
+        if not await self._db.read(lambda conn: suspects.dead_owners(conn, self._incarnation)):
+            return
+        for worker, count in (await self._db.write(lambda conn: suspects.take_from_dead(conn, self._incarnation))).items():
+            log.warning("worker.died", worker=worker, runs=count)
+            self._metrics.worker_died(count)
+
+    async def _tell_parent(self, run_id: RunId, parent_id: RunId) -> None:
+        await self._db.write(lambda conn: repository.tell_parent(conn, run_id, parent_id))
+        self.ring(parent_id)
+
+    @property
+    def _held(self) -> frozenset[RunId]:
+        return self._engine.held if self._engine is not None else frozenset()
+
+    async def _every(self, seconds: float, action: Callable[[], Awaitable[None]], *, at_once: bool = False) -> None:
         while True:
-            await self._clock.sleep(seconds)
+            await self._clock.sleep(0 if at_once else seconds)
+            at_once = False
             try:
                 await action()
             except BcceError as error:

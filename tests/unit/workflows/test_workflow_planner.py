@@ -126,3 +126,21 @@ def test_a_cancelled_run_begins_nothing_but_compensations() -> None:
     over = plan(definition, undone | records(a__compensate=FAILED), NOW, is_stopping=True)
     assert over.finish is not None
     assert over.finish.is_stopped
+
+
+def test_what_began_behind_a_failure_that_was_left_behind_is_stopped_too() -> None:
+    definition = workflow(
+        "  - id: g\n    type: group\n    steps:\n      - {id: a, type: x, on_failure: continue}\n      - {id: b, type: x}\n"
+        "      - {id: c, type: x, on_failure: continue}\n      - {id: d, type: x}\n"
+    )
+    begun = records(g=(STARTED, {"in": 1}), a=FAILED, b=WAITING)
+    assert stops(plan(definition, begun, NOW, is_stopping=True)) == ["b"]
+
+    # All that was to be done was done, so it was not stopped; `a` was left behind as it would have been at any other time.
+    (settle,) = plan(definition, begun | records(b=DONE, c=FAILED, d=DONE), NOW, is_stopping=True).settles
+    assert (settle.failure, settle.is_stopped, settle.failed) == (None, False, ("a", "c"))
+
+    # To be stopped is no failure that can be left behind.
+    (settle,) = plan(definition, begun | records(b=DONE, c=StepState.CANCELLED), NOW, is_stopping=True).settles
+    assert settle.failure is not None
+    assert (settle.failure.record.key, settle.is_stopped) == ("c", True)
