@@ -34,6 +34,7 @@ def named(requirements: list[str]) -> set[str]:
 
 RUNTIME = named(PROJECT["dependencies"])
 DEVELOPMENT = named(PROJECT["optional-dependencies"]["dev"])
+PEERS = named(PROJECT["optional-dependencies"]["peers"])
 
 
 def installed_closure() -> set[str]:
@@ -65,7 +66,7 @@ def imported() -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("name", sorted(RUNTIME | DEVELOPMENT))
+@pytest.mark.parametrize("name", sorted(RUNTIME | DEVELOPMENT | PEERS))
 def test_each_dependency_has_its_reason_and_licence(name: str) -> None:
     row = next((line for line in PAGE.splitlines() if line.startswith(f"| {name} |")), None)
 
@@ -76,12 +77,12 @@ def test_each_dependency_has_its_reason_and_licence(name: str) -> None:
 def test_no_line_is_left_over() -> None:
     rows = set(re.findall(r"^\| ([a-z0-9-]+) \|", PAGE, re.MULTILINE)) - {"name", "---"}
 
-    assert rows - RUNTIME - DEVELOPMENT == set()
+    assert rows - RUNTIME - DEVELOPMENT - PEERS == set()
 
 
 def test_what_is_imported_is_a_direct_dependency() -> None:
     """What another library happens to bring can go with its next release."""
-    missing = {name: module for name, module in imported().items() if PART_OF.get(name, name) not in RUNTIME}
+    missing = {name: module for name, module in imported().items() if PART_OF.get(name, name) not in RUNTIME | PEERS}
 
     assert missing == {}
 

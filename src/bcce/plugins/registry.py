@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from functools import cache
-from importlib.metadata import Distribution, EntryPoint, EntryPoints, entry_points
-from typing import Generic, TypeVar, cast
+from importlib.metadata import Distribution, EntryPoint, entry_points
+from typing import Any, Generic, TypeVar, cast
 
 from bcce.kit.errors import BcceError
 from bcce.kit.redact import mask_text
@@ -24,12 +24,13 @@ Discover = Callable[[str], Iterable[EntryPoint]]
 
 def installed(group: str) -> Iterable[EntryPoint]:
     """The entry points of `group` in this environment. Reads the installed packages' metadata, once in a process; imports nothing."""
-    return _installed(tuple(sys.path)).select(group=group)
+    found: Iterable[EntryPoint] = _installed(tuple(sys.path)).select(group=group)
+    return found
 
 
 @cache
-def _installed(path: tuple[str, ...]) -> EntryPoints:
-    """Every entry point. To read them all takes 10 ms, and there are a dozen doors."""
+def _installed(path: tuple[str, ...]) -> Any:
+    """Every entry point. To read them all takes 10 ms, and there are a dozen doors. The type is another in each release of Python."""
     return entry_points()
 
 
