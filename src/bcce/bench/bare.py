@@ -46,31 +46,31 @@ class Bare:
             self._wake.notify()
         await asyncio.to_thread(self._thread.join)
 
-    async def chains(self, count: int, steps: int) -> None:
-        """`count` runs at once, each of `steps` steps one after the other."""
-        await asyncio.gather(*(self._chain(steps) for _ in range(count)))
+    async def chains(self, count: int, steps: int, *, size: int = 1) -> None:
+        """`count` runs at once, each of `steps` steps one after the other, each with an output of `size` bytes."""
+        await asyncio.gather(*(self._chain(steps, "x" * size) for _ in range(count)))
 
     async def fan(self, steps: int) -> None:
         """`steps` steps at once."""
         run = self._name()
-        await asyncio.gather(*(self._step(run, number) for number in range(steps)))
+        await asyncio.gather(*(self._step(run, number, "x") for number in range(steps)))
 
     def _name(self) -> str:
         self._number += 1
         return f"run_{self._number:026d}"
 
-    async def _chain(self, steps: int) -> None:
+    async def _chain(self, steps: int, text: str) -> None:
         run = self._name()
         for number in range(steps):
-            await self._step(run, number)
+            await self._step(run, number, text)
 
-    async def _step(self, run: str, number: int) -> None:
+    async def _step(self, run: str, number: int, text: str) -> None:
         now = format_time(self._clock.now())
         data = json.dumps({"stepId": f"s{number}", "workflowId": run, "stepType": "set"})
         events = [(os.urandom(10).hex(), kind, now, data) for kind in ("step.started", "step.completed")]
         future = self._loop.create_future()
         with self._wake:
-            self._queue.append(((run, f"s{number}", 1, "completed", f'{{"x":{number}}}', now, now), events, future))
+            self._queue.append(((run, f"s{number}", 1, "completed", json.dumps({"x": text}), now, now), events, future))
             self._wake.notify()
         await future
 

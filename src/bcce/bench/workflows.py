@@ -3,6 +3,7 @@
 - `chain`: one run of ten steps, one after the other; each is durable before the next begins.
 - `many`: so many runs of ten steps at once.
 - `fan-out`: one run of fifty steps at once.
+- `outputs`: a hundred runs of ten steps at once, with outputs of 20 bytes, 2 kB and 16 kB.
 - `parked`: runs that wait for an event: what one more costs in memory, and how long one takes from its signal to its end.
 - `recovery`: unfinished runs of a process that is gone, from the start of the next process to the last run's end.
 
@@ -11,6 +12,7 @@
 engine is also measured on a server's database if one is given.
 """
 
+import functools
 import gc
 import importlib.util
 import logging
@@ -33,10 +35,14 @@ from bcce.security.actor import system_actor
 from bcce.workflows.model import RunState
 
 ACTOR = system_actor("bench")
+_SIZES = {"20 B": 20, "2 kB": 2_000, "16 kB": 16_000}
+_SIZED_RUNS = 100
 _HEAD = 'version: "1.0"\nname: {}\nsteps:\n'
 _TEXTS = {
     "chain": _HEAD.format("chain") + "".join(f"  - {{id: s{n}, type: set, x: {n}}}\n" for n in range(STEPS)),
     "fan": _HEAD.format("fan") + "".join(f"  - {{id: s{n}, type: set, x: {n}, depends_on: []}}\n" for n in range(FAN)),
+    "sized": 'version: "1.0"\nname: sized\ninputs: {text: string}\nsteps:\n'
+    + "".join(f"  - {{id: s{n}, type: set, x: '{{{{ inputs.text }}}}'}}\n" for n in range(STEPS)),
     "gate": _HEAD.format("gate") + "  - {id: g, type: wait, event: go}\n",
 }
 
@@ -105,6 +111,9 @@ async def _speed(runtime: Runtime, clock: Clock, count: int, note: Note) -> None
     note("fan-out", "run of 50 steps", "ms", statistics.median(fan) * 1000)
     seconds = await _timed(runtime, clock, "chain", count)
     note("many", "durable steps", "1/s", count * STEPS / seconds)
+    for name, size in _SIZES.items():
+        seconds = await _timed(runtime, clock, "sized", _SIZED_RUNS, text="x" * size)
+        note("outputs", f"durable steps of {name}", "1/s", _SIZED_RUNS * STEPS / seconds)
 
 
 async def _bare_speed(bare: Bare, clock: Clock, count: int, note: Note) -> None:
@@ -120,19 +129,22 @@ async def _bare_speed(bare: Bare, clock: Clock, count: int, note: Note) -> None:
         fan = [await timed(lambda: bare.fan(FAN)) for _ in range(5)]
         note("fan-out", "run of 50 steps", "ms", statistics.median(fan) * 1000)
         note("many", "durable steps", "1/s", count * STEPS / await timed(lambda: bare.chains(count, STEPS)))
+        for name, size in _SIZES.items():
+            seconds = await timed(functools.partial(bare.chains, _SIZED_RUNS, STEPS, size=size))
+            note("outputs", f"durable steps of {name}", "1/s", _SIZED_RUNS * STEPS / seconds)
 
 
-async def _begin(runtime: Runtime, workflow: str, count: int) -> list[RunId]:
+async def _begin(runtime: Runtime, workflow: str, count: int, **inputs: object) -> list[RunId]:
     def write(conn: Connection) -> list[RunId]:
-        return [runtime.workflows.start(ACTOR, conn, workflow=workflow, inputs={}, correlation_id="cor_bench") for _ in range(count)]
+        return [runtime.workflows.start(ACTOR, conn, workflow=workflow, inputs=inputs, correlation_id="cor_bench") for _ in range(count)]
 
     return await runtime.db.write(write)
 
 
-async def _timed(runtime: Runtime, clock: Clock, workflow: str, count: int) -> float:
+async def _timed(runtime: Runtime, clock: Clock, workflow: str, count: int, **inputs: object) -> float:
     """Seconds from the ring of the first of `count` runs to the end of the last."""
     before = await _ended(runtime, workflow)
-    run_ids = await _begin(runtime, workflow, count)
+    run_ids = await _begin(runtime, workflow, count, **inputs)
     began = clock.now()
     for run_id in run_ids:
         runtime.ring(run_id)
