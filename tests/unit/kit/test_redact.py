@@ -3,13 +3,15 @@
 import copy
 import json
 import pickle
+import random
+import re
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcce.kit.redact import MASK, Secret, mask_text, redact
+from bcce.kit.redact import _SHAPES, MASK, Secret, mask_text, redact
 
 HIDDEN = "hunter2-and-more"
 #: Built here, not written out, so that no scanner takes this file for a leak.
@@ -205,3 +207,30 @@ def test_masking_stays_fast_on_hostile_text() -> None:
     """A pattern that tries every split of such texts would run for hours."""
     for text in ("://" * 100_000, "://a:" + "b" * 500_000, "-----BEGIN " * 50_000, "basic " * 100_000):
         assert isinstance(mask_text(text), str)
+
+
+def test_a_shape_is_found_whatever_stands_around_it() -> None:
+    """Only shapes whose words a text holds are looked for; that must never lose one."""
+    parts = [
+        "bcce_tok_",
+        "A" * 16,
+        "Bearer ",
+        "baſic ",
+        "BASIC  ",
+        "AKIA",
+        "ASIA" + "Q" * 16,
+        "http://",
+        "u:p@",
+        "@",
+        " ",
+        "\n",
+        "é",
+        "\u212a",
+    ]
+    parts += ["-----BEGIN RSA PRIVATE KEY-----", "-----END PRIVATE KEY-----", "a" * 20]
+    every = re.compile("|".join(pattern for _, pattern in _SHAPES))
+    chance = random.Random(1)  # noqa: S311 - no secret
+    texts = ["".join(chance.choices(parts, k=chance.randint(1, 8))) for _ in range(5_000)]
+
+    assert [mask_text(text) for text in texts] == [every.sub(MASK, text) for text in texts]
+    assert sum(MASK in mask_text(text) for text in texts) > 1_000
