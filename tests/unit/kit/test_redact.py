@@ -227,7 +227,7 @@ def test_a_shape_is_found_whatever_stands_around_it() -> None:
         "é",
         "\u212a",
     ]
-    parts += ["-----BEGIN RSA PRIVATE KEY-----", "-----END PRIVATE KEY-----", "a" * 20]
+    parts += ["\n", "é", "\u212a", "-----BEGIN RSA PRIVATE KEY-----", "-----END PRIVATE KEY-----", "a" * 20]
     every = re.compile("|".join(pattern for _, pattern in _SHAPES))
     chance = random.Random(1)  # noqa: S311 - no secret
     texts = ["".join(chance.choices(parts, k=chance.randint(1, 8))) for _ in range(5_000)]
