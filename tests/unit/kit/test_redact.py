@@ -215,7 +215,7 @@ def test_a_shape_is_found_whatever_stands_around_it() -> None:
         "bcce_tok_",
         "A" * 16,
         "Bearer ",
-        "baſic ",
+        "ba\u017fic ",
         "BASIC  ",
         "AKIA",
         "ASIA" + "Q" * 16,
