@@ -18,7 +18,7 @@ _SHARED = ("--help", "--version")
 #: What could be the next option where a value is expected.
 _NO_VALUE = re.compile(f"-[A-Za-z-]|{ANY}")
 #: Options whose value may begin with a dash: a pattern, a column to sort by.
-_DASHED = frozenset({"-e", "--regexp", "--sort", "-O"})
+_DASHED = frozenset({"-e", "--regexp", "--sort", "-O", "--perm"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +33,6 @@ class Options:
     is_single: bool
     has_plus: bool
 
-    def __or__(self, other: "Options") -> "Options":
-        """Both together."""
-        return Options(
-            self.takes | other.takes,
-            self.files | other.files,
-            self.musts | other.musts,
-            self.is_single or other.is_single,
-            self.has_plus or other.has_plus,
-        )
-
 
 @dataclass(slots=True)
 class Given:
@@ -52,6 +42,8 @@ class Given:
     #: The options in order, once for each of their values; "" where one has none.
     options: list[tuple[str, str]] = field(default_factory=list)
     unknown: str | None = None
+    #: What was not looked at, because enough operands were found.
+    rest: list[str] = field(default_factory=list)
 
     def has(self, names: Collection[str]) -> bool:
         """One of these options is given."""
@@ -86,26 +78,29 @@ def options(text: str) -> Options:
     return Options(takes, frozenset(files), frozenset(musts), "--" in words, any(word.startswith("+") for word in words))
 
 
-def given(args: Sequence[str], known: Options, *, ends: bool = True) -> Given:
+def given(args: Sequence[str], known: Options, *, ends: bool = True, most: int | None = None) -> Given:
     """Tells the options of the arguments from their values and from the operands, wherever they stand.
 
-    Behind `--` no word is an option, unless `ends` says that this tool may not know that.
+    Behind `--` no word is an option, unless `ends` says that this tool may not know that. It stops behind an option that is not known,
+    and when `most` operands are found.
     """
-    found = Given()
-    rest = list(args)
-    while rest:
+    found = Given(rest=list(args))
+    rest = found.rest
+    while rest and len(found.operands) != most:
         value = rest.pop(0)
         if value == "--":
             if ends:
                 found.operands += rest
-                break
+                rest.clear()
         elif (value.startswith("-") and value != "-") or (known.has_plus and value.startswith("+")):
             name, wanted = _option(value, known, found)
             for _ in range(wanted):
                 if not rest or (_NO_VALUE.match(rest[0]) and name not in _DASHED):
-                    found.unknown = found.unknown or value
+                    found.unknown = value
                     break
                 found.options.append((name, rest.pop(0)))
+            if found.unknown is not None and found.unknown[:1] != ANY:
+                break
         else:
             found.unknown = found.unknown or (value if value[:1] == ANY else None)
             found.operands.append(value)
@@ -120,8 +115,8 @@ def _option(value: str, known: Options, found: Given) -> tuple[str, int]:
         name = f"-{name}"
     takes = known.takes.get(name, -1)
     if takes != -1:
-        if equals and takes == 0 and text not in ("true", "false"):
-            found.unknown = found.unknown or value
+        if equals and takes == 0 and (name in known.musts or text not in ("true", "false")):
+            found.unknown = value
         if equals or not takes:
             found.options.append((name, text))
         return name, (takes or 0) - bool(equals and takes)
@@ -129,7 +124,7 @@ def _option(value: str, known: Options, found: Given) -> tuple[str, int]:
         return _letters(value, known, found)
     # What dig and its like show is hidden by the same word with `no` in front.
     if not name.startswith("+no") or f"+{name[3:]}" not in known.takes:
-        found.unknown = found.unknown or value
+        found.unknown = value
     return "", 0
 
 
@@ -149,5 +144,5 @@ def _letters(value: str, known: Options, found: Given) -> tuple[str, int]:
             return name, takes
     else:
         return "", 0
-    found.unknown = found.unknown or value
+    found.unknown = value
     return "", 0
