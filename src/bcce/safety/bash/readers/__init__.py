@@ -176,7 +176,8 @@ def _shows_secret(call: Call, name: str, tool: Tool, said: Given) -> str | None:
 def _shows_environment(said: Given, call: Call) -> bool:
     """One of the words is read as options of BSD, among them `e`. With an option that only BSD knows, all are."""
     words = [value for value in said.operands if re.fullmatch(r"[A-Za-z]+", value)]
-    dashed = [value for value in call.args if re.fullmatch(r"-[A-Za-z]+", value)]
+    values = {value for _, value in said.options}
+    dashed = [value for value in call.args if re.fullmatch(r"-[A-Za-z]+", value) and value not in values]
     if any(re.search(r"[xrvhSXI]", value) for value in dashed):
         words += dashed
     return any("e" in value for value in words)

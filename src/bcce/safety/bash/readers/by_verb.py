@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bcce.safety.bash.readers.files import secret_in
 from bcce.safety.bash.readers.options import Given, given
 from bcce.safety.bash.readers.verbs import Verbs
-from bcce.safety.bash.values import ANY, prefix, shown
+from bcce.safety.bash.values import shown
 from bcce.safety.bash.view import Call
 
 #: Words that change something, in the languages of these tools.
@@ -28,7 +28,8 @@ _CHANGES_MORE = re.compile(
     "(?:add|set|remove|update|create|delete|reset|power|reboot|resize|rename|attach|detach|bulk|simulate|failover|promote|snapshot|enable|disable"
     "|rebuild|transfer|assign|unassign|migrate|revoke|rotate|upgrade|restart|stop|start|perform|invoke|shutdown|change|clone|move|retire|reserve)(?:-|$)"
 )
-_VERSION = (("--version",), ("--help",), ("-v",), ("-V",))
+#: The words are not those of this line of the table.
+_OTHER = "other words"
 #: Tools whose words are names of this machine, which may sound like a secret of a cluster.
 _LOCAL = frozenset({"systemctl", "apt", "yum", "dnf"})
 #: Paths of the Kubernetes API that hold no secret. Source: Kubernetes API health endpoints.
@@ -41,16 +42,13 @@ def by_verb(call: Call, name: str, entries: Sequence[Verbs]) -> str | None:
     """The first words decide, and every option is one with which they read."""
     if name == "kubectl" and call.args[:2] == ("get", "--raw") and len(call.args) == 3 and _OPEN_PATH.fullmatch(call.args[2]):
         return None
-    if call.args in _VERSION:
+    if call.args == ("-v",):
         return None
-    reasons: list[str] = []
-    for entry in entries:
-        reason = _by_entry(call, name, entry)
-        if reason is None:
-            return None
-        reasons.append(reason)
-    # The one that says most about the call.
-    return max(reasons, key=len)
+    reasons = [_by_entry(call, name, entry) for entry in entries]
+    if None in reasons:
+        return None
+    words = shown(" ".join(call.operands[:2]))
+    return next((reason for reason in reasons if reason != _OTHER), f"{name} {words}".rstrip() + " is not proven to read only")
 
 
 def _by_entry(call: Call, name: str, entry: Verbs) -> str | None:
@@ -72,9 +70,7 @@ def _by_entry(call: Call, name: str, entry: Verbs) -> str | None:
             return _judged(call, name, entry, rest, [*words, *rest.operands])
     if entry.is_bare and not said.operands:
         return _judged(call, name, entry, said, [])
-    if front.unknown is not None and not front.operands:
-        return f"{name} {shown(front.unknown)} is not known to read only"
-    return f"{name} {shown(' '.join(front.operands[:2]))}".rstrip() + " is not proven to read only"
+    return _OTHER if front.unknown is None else f"{name} {shown(front.unknown)} is not known to read only"
 
 
 def _judged(call: Call, name: str, entry: Verbs, said: Given, words: list[str]) -> str | None:
@@ -122,6 +118,4 @@ def _no_secret_object(words: list[str]) -> str | None:
     for word in words[1:]:
         if any(re.match(r"secrets?([./]|$)|sealedsecrets?$|serviceaccounts?/token", part) for part in word.lower().split(",")):
             return "it reads secrets"
-        if ANY in word and prefix(word) == "" and words[0] in ("get", "describe"):
-            return "it could be asked for secrets"
     return None

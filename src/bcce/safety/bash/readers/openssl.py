@@ -34,6 +34,7 @@ _VERBS: dict[str, Options] = {
         "ciphers": "-- -vVs --tls1 --tls1_1 --tls1_2 --tls1_3 --stdname --convert= --psk --srp --ciphersuites=",
         "asn1parse": "-- --in=< --inform= -i --dump --dlimit= --strparse= --offset= --length= --noout --strictpem --item=",
         "dgst": f"-- -rc --hex --binary --list --verify= --signature= {_DIGESTS}",
+        **dict.fromkeys(("md5", "sha1", "sha256", "sha512"), "-- -rc --hex --binary"),
         "list": "-- -1v --commands --digest-commands --cipher-commands --cipher-algorithms --digest-algorithms --public-key-algorithms"
         " --public-key-methods --disabled --engines --providers --verbose --all-algorithms --kdf-algorithms --mac-algorithms"
         " --signature-algorithms --tls-groups --objects --options= --select=",
@@ -47,8 +48,8 @@ _VERBS: dict[str, Options] = {
         " --ssl3 --tls1 --tls1_1 --tls1_2 --tls1_3 --no_ssl3 --no_tls1 --no_tls1_1 --no_tls1_2 --no_tls1_3 --min_protocol= --max_protocol="
         " --verify= --verify_return_error --verify_quiet --brief --quiet --status --msg --debug --state --nbio --crlf --alpn="
         " --nextprotoneg= --cipher= --ciphersuites= --curves= --sigalgs= --groups= --prexit --reconnect --ign_eof --no_ign_eof"
-        " --tlsextdebug --trace --nameopt= --serverinfo= --bugs --no_ticket --legacy_renegotiation --legacy_server_connect --security_debug --ct --noct"
-        " --timeout --dtls --dtls1_2 --mtu= --nocommands --adv",
+        " --tlsextdebug --trace --nameopt= --serverinfo= --bugs --no_ticket --legacy_renegotiation --legacy_server_connect"
+        " --security_debug --ct --noct --timeout --dtls --dtls1_2 --mtu= --nocommands --adv",
     }.items()
 }
 
