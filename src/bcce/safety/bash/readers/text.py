@@ -24,19 +24,20 @@ _SED_SUBSTITUTES = re.compile(r"[sy](.)(?:\\.|(?!\1).)*\1(?:\\.|(?!\1).)*\1([a-z
 _SED_BRACKETS = re.compile(r"[sy](.)(?>\\.|\[\^?\]?[^]\n]*\]|(?!\1).)*+\1(?:\\.|(?!\1).)*\1([a-zA-Z0-9]*)", re.DOTALL)
 _SED_ADDRESSES = (r"(?<!\\)/(\\.|[^/])*/", r"(?<!\\)/(?>\\.|\[\^?\]?[^]\n]*\]|[^/])*+/")
 _SED_DOES = re.compile(r"(^|[;{}\n!]|[0-9$,+~IM])\s*[eEwWrR]|(^|[;,{}\n])\s*\\[^\s]")
+_FIND_RUNS = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 
 
 def find(call: Call) -> str | None:
     """find with tests and actions that only show; what it runs is judged on its own."""
     args = list(call.args)
-    while (start := next((index for index, value in enumerate(args) if value in ("-exec", "-execdir")), None)) is not None:
+    while (start := next((index for index, value in enumerate(args) if value in _FIND_RUNS), None)) is not None:
         end = next((index for index in range(start, len(args)) if args[index] in (";", "+")), len(args) - 1)
         del args[start : end + 1]
+    if not call.is_wrapper and any(value in _FIND_RUNS for value in call.args):
+        return "find runs something that is not known"
     unknown = given(args, _FIND).unknown
     if unknown is None:
         return None
-    if unknown in ("-ok", "-okdir"):
-        return "find asks before it runs something"
     return "find could be given an action" if unknown[:1] == ANY else f"find {shown(unknown)} is not known to read only"
 
 
