@@ -18,7 +18,7 @@ COMMAND = Command((), (), (), 1, 1, 1, 1, "")
     [
         (Call(None, (), (), COMMAND), "the command is computed"),
         (Call("jq", ("env",), (), COMMAND), "jq"),
-        (Call("find", ("/srv", "-ok"), (), COMMAND), "find asks before it runs something"),
+        (Call("find", ("/srv", "-ok"), (), COMMAND), "find runs something that is not known"),
     ],
 )
 def test_what_is_not_certain_asks(call: Call, said: str) -> None:

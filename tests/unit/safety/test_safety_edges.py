@@ -76,7 +76,7 @@ IN_BASH = [
     ("AWS data", "aws dynamodb scan --table-name x", APPROVE),
     ("Azure alone", "az", APPROVE),
     ("Azure's version", "az --version", ALLOW),
-    ("a cloud option that is not known", "gcloud compute instances list --foo", ALLOW),
+    ("a cloud option that is not known", "gcloud compute instances list --foo", APPROVE),
     ("a request that changes", "curl -X DELETE http://localhost/x", APPROVE),
     ("a header from a file", "curl -H @/etc/hosts http://localhost/", APPROVE),
     ("find with an action that is not known", 'find /tmp "$X"', APPROVE),

@@ -4,16 +4,17 @@ import re
 from collections.abc import Collection
 
 from bcce.safety.bash.paths import is_device, is_endless
-from bcce.safety.bash.readers.by_verb import by_verb, unclear
+from bcce.safety.bash.readers.by_verb import by_verb
 from bcce.safety.bash.readers.files import recursive, secret_in
 from bcce.safety.bash.readers.network import TELLS
+from bcce.safety.bash.readers.options import Given, given
 from bcce.safety.bash.readers.otherwise import says_something_else
 from bcce.safety.bash.readers.special import SPECIAL
 from bcce.safety.bash.readers.strict import strict
 from bcce.safety.bash.readers.tools import Tool, tools
 from bcce.safety.bash.readers.variables import is_harmful_name
 from bcce.safety.bash.readers.verbs import verbs
-from bcce.safety.bash.values import ANY, NUM, ONE, OUT, STAR, is_literal
+from bcce.safety.bash.values import ANY, NUM, ONE, OUT, STAR, is_literal, shown
 from bcce.safety.bash.view import Call
 
 _DECLARATIONS = frozenset({"export", "declare", "typeset", "local", "readonly", "unset"})
@@ -30,6 +31,10 @@ _NO_FILES = frozenset({"kill", "pkill", "killall", "set", "shopt", "date", "smar
 STREAMING = frozenset({"head", "od", "xxd", "hexdump", "tr"})
 #: Tools that take an argument `@FILE` for the options in it. Source: binutils.
 _FROM_FILES = frozenset({"strings", "nm", "objdump", "readelf", "size"})
+#: Options behind which the first operand of a search is a file, and those with which it goes through folders.
+_INSTEAD_OF_PATTERN = frozenset({"-e", "--regexp", "-f", "--file", "--files", "--type-list"})
+_RECURSIVE = frozenset({"-r", "-R", "--recursive", "--dereference-recursive"})
+_SEARCHERS = frozenset({"rg", "ag", "ack"})
 _MOST_WORDS = 20
 _MOST_TEXT = 2000
 #: What a hole is taken for where its value does not matter.
@@ -128,61 +133,54 @@ def _matches(pattern: re.Pattern[str], call: Call) -> bool:
 
 
 def _by_tool(call: Call, name: str, tool: Tool) -> str | None:
-    if tool.denied and call.has(*tool.denied):
-        return f"this option of {name} makes it write or run something"
-    unknown = unclear(call, tool.valued) if tool.kind != "say" else None
-    if unknown is not None:
-        return f"{name} {unknown} may write or run something"
+    if tool.kind == "say":
+        # The first word of printf is its format, or an option.
+        could_set = name == "printf" and any(value[:1] == ANY for value in call.args[:1])
+        return "printf could be given an option" if could_set else None
+    said = given(call.args, tool.options, ends=tool.kind != "free")
+    if said.unknown is not None and said.unknown[:1] != ANY:
+        return f"{name} {shown(said.unknown)} is not known to read only"
+    if said.misses(tool.options):
+        return f"{name} is not told to read only"
     if name in _FROM_FILES and any(value.startswith("@") for value in call.args):
         return f"{name} takes its options from a file"
-    # The first word of printf is its format; behind it nothing is an option.
-    open_words = call.args[:1] if name == "printf" else call.args
-    if tool.denied and any(value[:1] == ANY for value in open_words) and "--" not in call.args:
-        return f"{name} could be given an option"
-    operands = _operands(call, tool)
-    if name == "ps" and any(re.fullmatch(r"[A-Za-z]*e[A-Za-z]*", value) for value in operands):
+    if name == "ps" and _shows_environment(said, call):
         return "ps shows the environment of processes, where secrets are kept"
-    if name in _ASKERS and any(TELLS.search(value) for value in operands):
+    if name in _ASKERS and any(TELLS.search(value) for value in said.operands):
         return "what a command printed is sent away in a name"
-    if tool.most is not None and len(operands) > tool.most:
+    if tool.most is not None and len(said.operands) > tool.most:
         return f"{name} writes its second operand"
-    if tool.kind in ("read", "match"):
-        shown = [value for value in call.args if not value.startswith("-")]
-        if tool.kind == "match":
-            operands = operands if call.has("-e", "--regexp", "-f", "--file") else operands[1:]
-            shown = [*operands, *(call.args[index + 1] for index, value in enumerate(call.args[:-1]) if value in ("-f", "--file"))]
-        if tool.kind == "match" and (call.has("-r", "-R", "--recursive", "--dereference-recursive") or name in ("rg", "ag", "ack")):
-            reason = recursive(call)
+    return _shows_secret(call, name, tool, said) or (f"{name} could be given an option" if said.unknown is not None else None)
+
+
+def _shows_secret(call: Call, name: str, tool: Tool, said: Given) -> str | None:
+    """The files that are shown, by what the tool does with its operands."""
+    files = [value for option, value in said.options if option in tool.options.files]
+    if tool.kind == "match":
+        operands = said.operands[0 if said.has(_INSTEAD_OF_PATTERN) else 1 :]
+        if name in _SEARCHERS or said.has(_RECURSIVE) or any(value.startswith("rec") for value in said.values(("-d", "--directories"))):
+            reason = recursive(call, operands)
             if reason is not None:
                 return reason
-        if name in ("less", "more", "most") and (call.command.inputs or call.command.redirects) and operands:
-            return f"{name} could be told to run something"
-        if name in ("less", "more", "most") and any(value.startswith("+") for value in call.args):
-            return f"{name} could be told to run something"
-        return secret_in(call, [*shown, *_given_files(call)]) or _devices(call)
-    return None
+        return secret_in(call, [*operands, *files]) or _devices(call)
+    if tool.kind == "read":
+        if name in ("less", "more", "most"):
+            is_told = said.operands and (call.command.inputs or call.command.redirects)
+            if is_told or any(value.startswith("+") for value in call.args):
+                return f"{name} could be told to run something"
+        # A word that is taken for the value of an option may be a file for another version of the tool.
+        return secret_in(call, [*said.operands, *(value for _, value in said.options)]) or _devices(call)
+    return secret_in(call, files)
 
 
-def _given_files(call: Call) -> list[str]:
-    """Files that an option names: -fFILE, --file=FILE."""
-    return [
-        value.partition("=")[2] for value in call.args if value.startswith("--") and "=" in value and ("/" in value or "file" in value)
-    ] + [found[1] for value in call.args if (found := re.match(r"-[A-Za-z]*f([/~].*)", value, re.DOTALL)) is not None]
-
-
-def _operands(call: Call, tool: Tool) -> list[str]:
-    """The operands, leaving out the values of options."""
-    found: list[str] = []
-    args = list(call.args)
-    while args:
-        value = args.pop(0)
-        if value == "--":
-            return found + args
-        if value in tool.valued:
-            args = args[1:]
-        elif not value.startswith("-") or value == "-":
-            found.append(value)
-    return found
+def _shows_environment(said: Given, call: Call) -> bool:
+    """One of the words is read as options of BSD, among them `e`. With an option that only BSD knows, all are."""
+    words = [value for value in said.operands if re.fullmatch(r"[A-Za-z]+", value)]
+    values = {value for _, value in said.options}
+    dashed = [value for value in call.args if re.fullmatch(r"-[A-Za-z]+", value) and value not in values]
+    if any(re.search(r"[xrvhSXI]", value) for value in dashed):
+        words += dashed
+    return any("e" in value for value in words)
 
 
 def _devices(call: Call) -> str | None:

@@ -2,13 +2,20 @@
 
 import fnmatch
 import re
-from collections.abc import Collection
+from collections.abc import Sequence
 
-from bcce.safety.bash.readers.otherwise import CHANGES
+from bcce.safety.bash.readers.files import secret_in
+from bcce.safety.bash.readers.options import Given, given
 from bcce.safety.bash.readers.verbs import Verbs
-from bcce.safety.bash.values import ANY, prefix, shown
+from bcce.safety.bash.values import shown
 from bcce.safety.bash.view import Call
 
+#: Words that change something, in the languages of these tools.
+_CHANGES = re.compile(
+    "stop|start|restart|reload|kill|rm|del|delete|remove|uninstall|install|upgrade|destroy|sync|out|down|up|set|add"
+    "|flush|create|apply|edit|patch|scale|exec|run|poweroff|rebuild|reboot|shutdown|disable|enable|mask|copy|move"
+    "|purge|prune|drain|cordon|import|restore|rollback|push"
+)
 #: The reading word stands at the end: `service nginx status`, `gcloud compute instances list`.
 _READS_AT_THE_END = re.compile(
     "list|describe|get-value|get-iam-policy|info|read|logs|get-health|get-status|get-serial-port-output|list-[a-z]+|tail|search|version|ls"
@@ -21,69 +28,74 @@ _CHANGES_MORE = re.compile(
     "(?:add|set|remove|update|create|delete|reset|power|reboot|resize|rename|attach|detach|bulk|simulate|failover|promote|snapshot|enable|disable"
     "|rebuild|transfer|assign|unassign|migrate|revoke|rotate|upgrade|restart|stop|start|perform|invoke|shutdown|change|clone|move|retire|reserve)(?:-|$)"
 )
-#: Options without a value that stand in front of the words of many tools. Source: their manual pages; a short one that takes a value
-#: in any of them is left out, or is one of the options with a value there.
-_FLAG = re.compile(
-    "--(?:no-pager|all|full|no-legend|plain|quiet|user|system|failed|global|verbose|debug|no-ask-password|no-headers?|json|help|version|yes"
-    "|no-color|insecure|tls|no-stream|permanent|no-warn|no-hostname|no-auth-warning|raw|csv|assumeno|cacheonly|refresh|showduplicates"
-    "|non-interactive|no-refresh|xmlout|long|terse|pretty|reverse|merge|recursive|short|value|installed|upgradable|legend|verify|show-labels"
-    "|names-only|disable-telemetry|list|all-namespaces|no-trunc|latest|size|outdated|stdout|no-cli-pager|brief|details?)"
-    "|-(?:[aqlvtCD46]|al|la|vv+|[0-9]+)"
-)
-#: What the name of an option that writes, runs something or takes another configuration speaks of.
-_SPEAKS_OF_MORE = re.compile(
-    r"--(?!no-)(?:[\w-]+[-_])?(?:out|outfile|out-?put-?(?:file|dir|to)|write|write-to|save|dump-to|log-?file|log[-_](?:file|dir|target|path|to)"
-    r"|exec|execute|command|cmd|plugin|pager|editor|browser|viewer|kubeconfig|rcfile|macros|configfile|config-file|script|hook|hooks-dir|askpass"
-    r"|password-file|pass-file|to-command|delete|remove|reset|clear|flush|edit|install|uninstall|kill|purge|restore|in-?place|overwrite|unpack"
-    r"|extract|upload|mail-to|profile-output)"
-)
-
-
+#: The words are not those of this line of the table.
+_OTHER = "other words"
+#: Tools whose words are names of this machine, which may sound like a secret of a cluster.
+_LOCAL = frozenset({"systemctl", "apt", "yum", "dnf"})
 #: Paths of the Kubernetes API that hold no secret. Source: Kubernetes API health endpoints.
 _OPEN_PATH = re.compile(
     r"/(?:(?:healthz|livez|readyz)(?:/[\w/-]*)?(?:\?verbose)?|metrics|version|apis?/?|apis/metrics\.k8s\.io/[\w/]*|openapi/v\d)"
 )
 
 
-def by_verb(call: Call, name: str, entry: Verbs) -> str | None:
-    """The first words decide, wherever the options stand."""
-    words = _verbs(call, entry)
-    front = _verbs(call, entry, is_front=True)
+def by_verb(call: Call, name: str, entries: Sequence[Verbs]) -> str | None:
+    """The first words decide, and every option is one with which they read."""
     if name == "kubectl" and call.args[:2] == ("get", "--raw") and len(call.args) == 3 and _OPEN_PATH.fullmatch(call.args[2]):
         return None
-    shown_secrets = _shows_secrets(call, name, words)
-    if shown_secrets is not None:
-        return shown_secrets
-    if any(";" in word or "\n" in word for word in words):
-        return "several commands of its own language in one"
-    denied = next((denied for denied in entry.denied if _is_denied(denied, call, words, entry)), None)
-    if denied is not None:
-        return f"{name} {denied} is not reading"
-    if not front and words:
-        return f"{name} is given an option that is not known"
-    unknown = unclear(call, entry.valued)
-    if unknown is not None:
-        return f"{name} {unknown} may write or run something"
-    if not words:
-        return None if entry.is_bare or call.args in (("--version",), ("--help",), ("-v",), ("-V",)) else f"{name} without a word"
+    if call.args == ("-v",):
+        return None
+    reasons = [_by_entry(call, name, entry) for entry in entries]
+    if None in reasons:
+        return None
+    words = shown(" ".join(call.operands[:2]))
+    return next((reason for reason in reasons if reason != _OTHER), f"{name} {words}".rstrip() + " is not proven to read only")
+
+
+def _by_entry(call: Call, name: str, entry: Verbs) -> str | None:
+    front = given(call.args, entry.front, ends=False)
+    said = given(call.args, entry.behind, ends=False)
     for reading in entry.reading:
         if reading[0] == "":
-            if _reads_behind(name, front, reading[1]):
-                return _no_secret_object(words) if reading[1] == "*" else None
-        elif reading[-1].endswith("!"):
-            if words == front == [*reading[:-1], reading[-1][:-1]]:
-                return None
-        elif len(front) >= len(reading) and all(fnmatch.fnmatchcase(word, want) for word, want in zip(front, reading, strict=False)):
-            return _no_secret_object(words) if name not in ("journalctl", "systemctl", "apt", "yum", "dnf") else None
-    return f"{name} {shown(' '.join(words[:2]))} is not proven to read only"
+            if said.unknown is None and _reads_behind(name, said.operands, reading[1]):
+                return _judged(call, name, entry, said, said.operands)
+            continue
+        want = [word.removesuffix("!") for word in reading]
+        words = front.operands[: len(want)]
+        if len(words) < len(want) or not all(fnmatch.fnmatchcase(word, wanted) for word, wanted in zip(words, want, strict=True)):
+            continue
+        start = given(call.args, entry.front, ends=False, most=len(want))
+        rest = given(start.rest, entry.behind, ends=False)
+        rest.options = [*start.options, *rest.options]
+        if reading[-1] == want[-1] or not rest.operands:
+            return _judged(call, name, entry, rest, [*words, *rest.operands])
+    if entry.is_bare and not said.operands:
+        return _judged(call, name, entry, said, [])
+    return _OTHER if front.unknown is None else f"{name} {shown(front.unknown)} is not known to read only"
 
 
-def _shows_secrets(call: Call, name: str, words: list[str]) -> str | None:
-    """The environment of a container or a service, or a configuration that goes to a file."""
+def _judged(call: Call, name: str, entry: Verbs, said: Given, words: list[str]) -> str | None:
+    """What else can be wrong where the words read."""
+    if said.unknown is not None:
+        return f"{name} {shown(said.unknown)} is not known to read only"
+    if said.misses(entry.behind):
+        return f"{name} is not told to read only"
+    denied = next((denied for denied in entry.denied for word in words if fnmatch.fnmatchcase(word, denied)), None)
+    if denied is not None:
+        return f"{name} {denied} is not reading"
+    if any(";" in word or "\n" in word for word in words):
+        return "several commands of its own language in one"
+    files = [value for option, value in said.options if option in entry.behind.files]
+    # kubectl -o jsonpath-file=…
+    files += [value.partition("=")[2] for _, value in said.options if re.match(r"[a-z-]+-file=", value)]
+    if any("://" in value for value in files):
+        return f"{name} fetches a file from another machine"
+    return _shows_secrets(call, name) or secret_in(call, files) or (None if name in _LOCAL else _no_secret_object(words))
+
+
+def _shows_secrets(call: Call, name: str) -> str | None:
+    """The environment of a container or a service."""
     if name in ("docker", "podman", "nerdctl") and any(".Env" in value or "json .Config" in value for value in call.args):
         return "the environment of a container is shown, with the secrets in it"
-    if name in ("docker", "podman", "nerdctl") and words[:2] == ["compose", "config"] and call.has("-o", "--output"):
-        return "the configuration is written to a file"
     if name == "systemctl" and any("nvironment" in value and value != "show-environment" for value in call.args):
         return "the environment of a service is shown, with the secrets in it"
     return None
@@ -94,57 +106,11 @@ def _reads_behind(name: str, words: list[str], wanted: str) -> bool:
     if name in ("service", "rc-service"):
         return words[1:] == [wanted]
     for index, word in enumerate(words):
-        if word in CHANGES or _CHANGES_MORE.match(word):
+        if _CHANGES.fullmatch(word) or _CHANGES_MORE.match(word):
             return False
         if index and (_READS_AT_THE_END.fullmatch(word) if wanted == "*" else word == wanted):
             return True
     return False
-
-
-def unclear(call: Call, valued: Collection[str]) -> str | None:
-    """A long option that no table names and that speaks of writing, running or another configuration."""
-    for value in call.args:
-        if value == "--":
-            return None
-        option = value.partition("=")[0]
-        if value.startswith("--") and option not in valued and _SPEAKS_OF_MORE.fullmatch(option):
-            return option
-    return None
-
-
-def _verbs(call: Call, entry: Verbs, *, is_front: bool = False) -> list[str]:
-    """The words that are no options and no values of options.
-
-    With `is_front` only those in front of the first option that is not known: the next word could be its value.
-    """
-    words: list[str] = []
-    args = list(call.args)
-    while args:
-        value = args.pop(0)
-        if value == "--":
-            return [*words, *args]
-        if value in entry.valued:
-            args = args[1:]
-        elif not value.startswith("-") or any(value in reading for reading in entry.reading):
-            words.append(value)
-        elif is_front and "=" not in value and not _FLAG.fullmatch(value):
-            break
-    return words
-
-
-def _is_denied(denied: str, call: Call, words: list[str], entry: Verbs) -> bool:
-    """The option or word `denied` is among what the call says; a long option also when it is shortened."""
-    if denied.startswith("--") and len(denied) > 2 and denied.endswith("*"):
-        return any(value.startswith(denied[:-1]) for value in call.args)
-    if not denied.startswith("-"):
-        return any(fnmatch.fnmatchcase(word, denied) for word in words)
-    if any(value == denied or value.startswith(f"{denied}=") for value in call.args):
-        return True
-    if len(denied) == 2:
-        return any(value.startswith(denied) and value not in entry.valued for value in call.args)
-    long = [value.partition("=")[0] for value in call.args if value.startswith("--")]
-    long = [value for value in long if value not in entry.valued]
-    return denied.startswith("--") and any(len(value) > 2 and denied.startswith(value) for value in long)
 
 
 def _no_secret_object(words: list[str]) -> str | None:
@@ -152,6 +118,4 @@ def _no_secret_object(words: list[str]) -> str | None:
     for word in words[1:]:
         if any(re.match(r"secrets?([./]|$)|sealedsecrets?$|serviceaccounts?/token", part) for part in word.lower().split(",")):
             return "it reads secrets"
-        if ANY in word and prefix(word) == "" and words[0] in ("get", "describe"):
-            return "it could be asked for secrets"
     return None

@@ -2,6 +2,7 @@
 
 import re
 
+from bcce.safety.bash.readers.files import secret_in
 from bcce.safety.bash.view import Call
 
 #: Verbs that get a secret, or write what they get to the file that stands behind their options. Source: the reference of the AWS CLI.
@@ -24,15 +25,19 @@ def aws(call: Call) -> str | None:
                 "--region",
                 "--output",
                 "--query",
-                "--ca-bundle",
                 "--cli-read-timeout",
                 "--cli-connect-timeout",
                 "--color",
             ]
         ),
     )
-    if call.has("--endpoint-url"):
-        return "another machine is asked, with this account's signature"
+    if call.has("--endpoint-url", "--ca-bundle", "--no-verify-ssl"):
+        return "another machine may be asked, with this account's signature"
+    if call.has("--debug"):
+        return "the signature of the request is shown"
+    reason = secret_in(call, [value.partition("://")[2] for value in call.args if re.match(r"(--[a-z-]+=)?fileb?://", value)])
+    if reason is not None:
+        return reason
     if len(words) < 2:
         return None if call.args in (("--version",), ("help",)) else "the AWS command is not known"
     service, verb = words[0], words[1]
@@ -83,6 +88,11 @@ def azure(call: Call) -> str | None:
     )
     if not words:
         return None if call.args == ("--version",) else "the Azure command is not known"
+    if call.has("--debug"):
+        return "the token of the request is shown"
+    reason = secret_in(call, [value.partition("@")[2] for value in call.args if re.match(r"(--[a-z-]+=)?@", value)])
+    if reason is not None:
+        return reason
     if (
         ("keyvault" in words and "secret" in words)
         or any("key" in word and word not in ("keyvault",) for word in words)
@@ -126,8 +136,6 @@ def _words(call: Call, valued: frozenset[str]) -> list[str]:
         elif value not in (
             "--no-cli-pager",
             "--no-paginate",
-            "--debug",
-            "--no-verify-ssl",
             "--no-sign-request",
             "--only-show-errors",
             "--verbose",

@@ -1,6 +1,6 @@
 """Which files may be shown."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from bcce.safety.bash.paths import covers_secret, is_secret
 from bcce.safety.bash.values import is_literal
@@ -15,9 +15,9 @@ def secret_in(call: Call, files: Iterable[str]) -> str | None:
     return None
 
 
-def recursive(call: Call) -> str | None:
+def recursive(call: Call, folders: Sequence[str]) -> str | None:
     """Why a search through whole folders shows secrets; None if it does not."""
-    roots = call.operands[1:] or (".",)
+    roots = folders or (".",)
     if any(covers_secret(path) for root in roots for path in _places(call, root)):
         return "it searches through places where secrets are kept"
     return None

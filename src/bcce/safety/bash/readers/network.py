@@ -1,7 +1,8 @@
-"""Network tools that fetch from this machine, knock at a port or show a certificate."""
+"""Network tools that fetch from this machine or knock at a port."""
 
 import re
 
+from bcce.safety.bash.readers.options import given, options
 from bcce.safety.bash.values import ANY, is_literal, prefix
 from bcce.safety.bash.view import Call
 
@@ -145,83 +146,12 @@ def wget(call: Call) -> str | None:
     return "wget fetches from another machine or writes a file"
 
 
+_NC = options("!-z -vnu46dNtrCSh -wipsqGTIO= --zero --wait= --verbose --udp --source= --source-port=")
+
+
 def nc(call: Call) -> str | None:
     """A port that is only knocked at."""
-    if call.has("-e", "-c", "-l", "--exec", "--sh-exec", "--lua-exec", "-k", "-L", "--listen", "-o", "--output", "-x", "--hex-dump"):
-        return "netcat listens or runs something"
-    return None if call.has("-z") else "netcat sends and receives"
-
-
-_OPENSSL_DOES = [
-    "-out",
-    "-signkey",
-    "-CAcreateserial",
-    "-keyout",
-    "-engine",
-    "-provider",
-    "-provider_path",
-    "-config",
-    "-writerand",
-    "-CA",
-    "-req",
-    "-newkey",
-    "-new",
-    "-sign",
-    "-passin",
-    "-sess_out",
-    "-keylogfile",
-    "-provider-path",
-    "-msgfile",
-    "-early_data",
-    "-ssl_client_engine",
-    "-respout",
-    "-reqout",
-    "-port",
-    "-index",
-]
-_OPENSSL_READS = [
-    "x509",
-    "req",
-    "crl",
-    "pkcs7",
-    "ocsp",
-    "verify",
-    "version",
-    "ciphers",
-    "asn1parse",
-    "dgst",
-    "list",
-    "errstr",
-    "prime",
-    "speed",
-    "ec",
-    "rsa",
-    "pkey",
-    "crl2pkcs7",
-]
-
-
-def openssl(call: Call) -> str | None:
-    """Certificates shown and connections looked at; nothing written, signed or decrypted."""
-    verb = call.args[0] if call.args else ""
-    # Two dashes are as good as one.
-    options = [re.sub("^--", "-", value) for value in call.args[1:]]
-    if any(option.partition("=")[0] in _OPENSSL_DOES for option in options):
-        return "openssl writes, signs or loads something"
-    if verb not in ("s_client", "ocsp") and any(re.match("https?:", value) for value in call.operands):
-        return "openssl fetches from another machine"
-    if verb in ("ec", "rsa", "pkey") and ("-noout" not in options or "-text" in options):
-        return "openssl shows a private key"
-    if verb == "s_client":
-        given = [redirect for redirect in call.command.redirects if redirect.operator in ("<", "<<", "<<<")]
-        is_quiet = all(redirect.target is not None and redirect.target.raw in ("/dev/null", '""', "''") for redirect in given)
-        says = [word.literal for command in call.command.inputs for word in command.argv[:1]]
-        computed = any(word.literal is None for command in call.command.inputs for word in command.argv)
-        if any(TELLS.search(value) for value in call.operands):
-            return "what a command printed is sent away in a name"
-        if "-proxy" in options or computed or not is_quiet or not set(says) <= {"echo", "true", "printf", "sleep"}:
-            return "openssl sends something to another machine"
-        return None
-    if verb in _OPENSSL_READS:
-        return None
-    return f"openssl {verb} is not known to read only"
+    said = given(call.args, _NC)
+    if said.unknown is not None or said.misses(_NC):
+        return "netcat sends and receives, listens or runs something"
+    return None

@@ -5,13 +5,19 @@ from collections.abc import Callable
 
 from bcce.safety.bash.readers.awk import awk
 from bcce.safety.bash.readers.cloud import aws, azure
-from bcce.safety.bash.readers.network import curl, nc, openssl, wget
+from bcce.safety.bash.readers.network import curl, nc, wget
+from bcce.safety.bash.readers.openssl import openssl
+from bcce.safety.bash.readers.options import given, options
 from bcce.safety.bash.readers.text import compressor, find, sed, tar, unzip
 from bcce.safety.bash.view import Call
+
+_GETENT = options("-A --no-addrconfig")
 
 
 def getent(call: Call) -> str | None:
     """The databases, but not the passwords."""
+    if given(call.args, _GETENT).unknown is not None:
+        return "getent could ask another service"
     return "it reads password hashes" if {"shadow", "gshadow"}.intersection(call.values) else None
 
 
@@ -23,6 +29,17 @@ def env(call: Call) -> str | None:
         value in ("-0", "--null", "-i", "-", "--help", "--version") or re.fullmatch(r"\w+=.*|-u|--unset=\w+", value) for value in call.args
     )
     return None if is_plain else "env runs something that is not known"
+
+
+_DATE = options("-uRj -dv= -r= -I=? --utc --universal --rfc-email --debug --resolution --date= --reference= --iso-8601=? --rfc-3339=")
+
+
+def date(call: Call) -> str | None:
+    """The time shown in some way; any other operand sets it."""
+    said = given(call.args, _DATE)
+    if said.unknown is not None or not all(value.startswith("+") for value in said.operands):
+        return "date could set the clock"
+    return None
 
 
 def python(call: Call) -> str | None:
@@ -71,6 +88,7 @@ SPECIAL: dict[str, Callable[[Call], str | None]] = {
     "openssl": openssl,
     "getent": getent,
     "env": env,
+    "date": date,
     "aws": aws,
     "az": azure,
     "python": python,

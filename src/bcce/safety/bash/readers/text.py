@@ -1,15 +1,22 @@
 """Tools with a language of their own for text and files: find, sed, and archives."""
 
 import re
-from dataclasses import replace
-from itertools import takewhile
 
 from bcce.safety.bash.readers.files import secret_in
-from bcce.safety.bash.values import ANY, OUT
+from bcce.safety.bash.readers.options import given, options
+from bcce.safety.bash.values import ANY, OUT, shown
 from bcce.safety.bash.view import Call
 
 _MOST_TEXT = 4000
-_FIND_DENIED = frozenset({"-delete", "-fprint", "-fprintf", "-fls", "-fprint0"})
+_FIND = options(
+    "-- -HLPO0123D= -daxX --maxdepth= --mindepth= --depth --d --mount --xdev --daystart --noleaf --follow --warn --nowarn --regextype="
+    " --ignore_readdir_race --noignore_readdir_race --name= --iname= --path= --ipath= --wholename= --iwholename= --regex= --iregex="
+    " --lname= --ilname= --type= --xtype= --fstype= --size= --empty --user= --group= --uid= --gid= --nouser --nogroup --perm= --links="
+    " --inum= --samefile= --newer= --anewer= --cnewer= --mtime= --atime= --ctime= --mmin= --amin= --cmin= --used= --readable --writable"
+    " --executable --true --false --context= --prune --print --print0 --printf= --ls --quit --not --and --or -o --a"
+    " --newermt= --newerat= --newerct= --newerBt= --newermm= --newerma= --newermc= --newermB= --newerac= --newercc= --newerBB="
+    " --xattr --acl --xattrname= --flags= --sparse --Btime= --Bmin= --mnewer= --Bnewer="
+)
 
 
 _SED_SUBSTITUTES = re.compile(r"[sy](.)(?:\\.|(?!\1).)*\1(?:\\.|(?!\1).)*\1([a-zA-Z0-9]*)", re.DOTALL)
@@ -17,20 +24,21 @@ _SED_SUBSTITUTES = re.compile(r"[sy](.)(?:\\.|(?!\1).)*\1(?:\\.|(?!\1).)*\1([a-z
 _SED_BRACKETS = re.compile(r"[sy](.)(?>\\.|\[\^?\]?[^]\n]*\]|(?!\1).)*+\1(?:\\.|(?!\1).)*\1([a-zA-Z0-9]*)", re.DOTALL)
 _SED_ADDRESSES = (r"(?<!\\)/(\\.|[^/])*/", r"(?<!\\)/(?>\\.|\[\^?\]?[^]\n]*\]|[^/])*+/")
 _SED_DOES = re.compile(r"(^|[;{}\n!]|[0-9$,+~IM])\s*[eEwWrR]|(^|[;,{}\n])\s*\\[^\s]")
+_FIND_RUNS = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 
 
 def find(call: Call) -> str | None:
-    """find without actions that write; what it runs is judged on its own."""
-    for value in call.args:
-        if value == "-files0-from":
-            return "find shows what a file says"
-        if value in _FIND_DENIED:
-            return f"find {value} writes or deletes"
-        if value == ANY:
-            return "find could be given an action"
-    if any(value in ("-ok", "-okdir") for value in call.args):
-        return "find asks before it runs something"
-    return None
+    """find with tests and actions that only show; what it runs is judged on its own."""
+    args = list(call.args)
+    while (start := next((index for index, value in enumerate(args) if value in _FIND_RUNS), None)) is not None:
+        end = next((index for index in range(start, len(args)) if args[index] in (";", "+")), len(args) - 1)
+        del args[start : end + 1]
+    if not call.is_wrapper and any(value in _FIND_RUNS for value in call.args):
+        return "find runs something that is not known"
+    unknown = given(args, _FIND).unknown
+    if unknown is None:
+        return None
+    return "find could be given an action" if unknown[:1] == ANY else f"find {shown(unknown)} is not known to read only"
 
 
 def sed(call: Call) -> str | None:
@@ -116,64 +124,60 @@ def _scripts(call: Call, valued: tuple[str, ...], flags: tuple[str, ...]) -> tup
     return scripts, rest
 
 
-def _has(call: Call, *options: str) -> bool:
-    """As Call.has; `--list` is an option of its own and not a short form of a longer one."""
-    return any(value != "--list" and replace(call, args=(value,)).has(*options) for value in call.args)
+_TAR = options(
+    "!-td -xOvzjJaWpPinsRhSkmZlB -fbCNKVH= !--list !--diff !--compare --extract --get !--to-stdout --gzip --gunzip --ungzip --bzip2 --xz"
+    " --lzma --lzip --lzop --zstd --auto-compress --no-auto-compress --uncompress --verbose --file= --directory= --wildcards --no-wildcards"
+    " --wildcards-match-slash --no-wildcards-match-slash --anchored --no-anchored --ignore-case --no-ignore-case --exclude="
+    " --strip-components= --show-transformed-names --full-time --utc --numeric-owner --occurrence=? --force-local --absolute-names"
+    " --ignore-zeros --block-number --totals=? --quoting-style= --one-file-system --same-owner --no-same-owner --no-same-permissions"
+    " --same-permissions --preserve-permissions --selinux --acls --xattrs --no-recursion --recursion --seek --no-seek --test-label"
+    " --record-size= --blocking-factor= --read-full-records --format= --posix --starting-file= --newer= --newer-mtime= --after-date="
+    " --warning= --check-device --no-check-device --label= --no-quote-chars="
+)
 
 
 def tar(call: Call) -> str | None:
-    """tar that only lists."""
-    first = call.args[0] if call.args else ""
-    lists = re.fullmatch(r"-?[tvzjJaf]*t[tvzjJaf]*", first) or call.has("--list")
-    runs = any(re.match(r"--(?:rm|remove)", value) for value in call.args) or _has(
-        call,
-        "-I",
-        "--use-compress-program",
-        "--to-command",
-        "--checkpoint-action",
-        "--rsh-command",
-        "-F",
-        "--info-script",
-        "--new-volume-script",
-        "--delete",
-        "--index-file",
-        "--volno-file",
-        "-g",
-        "--listed-incremental",
-    )
-    given = (
-        *call.operands,
-        *(re.sub(r"-[A-Za-z]*f|--fi?l?e?=", "", value, count=1) for value in call.args if re.match(r"-[A-Za-z]*f.|--f[ile]*=", value)),
-    )
-    if any(re.match(r"[^/]*:", value) for value in given) and "--force-local" not in call.args:
+    """tar that lists, compares or prints."""
+    args = list(call.args)
+    if args and re.fullmatch("[A-Za-z]+", args[0]):
+        # The old style: no dash, and the names behind all the letters.
+        letters = args.pop(0)
+        args = [f"-{letters.replace('f', '')}", *(["-f"] if "f" in letters else []), *args]
+    said = given(args, _TAR)
+    if said.unknown is not None:
+        return f"tar {shown(said.unknown)} is not known to read only"
+    archives = said.values(("-f", "--file"))
+    if any(re.match(r"[^/]*:", value) for value in (*archives, *said.operands)) and not said.has(("--force-local",)):
         return "tar asks another machine for the archive"
-    if lists and not runs:
-        return None
-    shows = re.fullmatch(r"-?[vzjJf]*x[vzjJf]*O[vzjJf]*|-?[vzjJf]*O[vzjJf]*x[vzjJf]*", first) or (
-        call.has("-x") and call.has("--to-stdout", "-O")
-    )
-    compares = re.fullmatch(r"-?[vzjJf]*d[vzjJf]*", first) or call.has("--diff", "--compare")
-    return None if (shows or compares) and not runs else "tar writes files"
+    writes = said.has(("-x", "--extract", "--get")) and not said.has(("-O", "--to-stdout"))
+    return "tar writes files" if writes or not said.has((*_TAR.musts, "-x", "--extract", "--get")) else None
+
+
+_UNZIP = options("!-lvtzpZc -qjaCLMTs12hmUVWx -P=")
 
 
 def unzip(call: Call) -> str | None:
     """unzip that lists, tests or prints."""
-    return (
-        None
-        if any(re.fullmatch(r"-q*[lvtzpZ][lvtzpqZ1]*", value) for value in takewhile(lambda word: word.startswith("-"), call.args))
-        and not call.has("-d", "-o")
-        else "unzip writes files"
-    )
+    # Behind the archive stand the names of what is in it, which may look like options.
+    is_told = not given(call.args, _UNZIP, most=1).misses(_UNZIP)
+    return None if is_told and given(call.args, _UNZIP).unknown is None else "unzip writes files"
+
+
+_COMPRESSOR = options(
+    "-dkvqflctLnNhVze# -TMC= --list --test --stdout --to-stdout --decompress --uncompress --compress --keep --force --quiet --verbose"
+    " --no-name --name --fast=? --best --threads= --memory= --memlimit= --format= --check= --robot --long=? --ultra --adapt --no-progress"
+    " --small --no-check --rsyncable --synchronous --single-stream --ignore-check --info-memory --extreme --no-warn --progress"
+)
+_PRINTS = ("-l", "-t", "-c", "--list", "--test", "--stdout", "--to-stdout")
 
 
 def compressor(call: Call) -> str | None:
     """gzip, xz, bzip2, zstd and lz4 that list, test or print."""
-    if call.has("-o", "--output-dir-flat") or any(re.match(r"-o|--output", value) for value in call.args):
-        return "the output goes to a file"
-    if any(re.match(r"--(?:rm|remove|files|filel|tra|sp)", value) for value in call.args):
-        return f"this option of {call.name} changes or removes files"
-    if call.name == "lz4" and (len(call.operands) > 1 or any(re.match(r"-\w*l", value) for value in call.args)):
+    said = given(call.args, _COMPRESSOR)
+    if said.unknown is not None:
+        return f"{call.name} {shown(said.unknown)} is not known to read only"
+    if call.name == "lz4" and (len(said.operands) > 1 or said.has(("-l",))):
         return "lz4 writes its second operand, or the older format"
-    reads = any(re.fullmatch(r"-[dkvqf]*[ltc][dkvqltcf]*|--(list|test|stdout|to-stdout)", value) for value in call.args)
-    piped = not [value for value in call.operands if value != "-"]
-    return secret_in(call, call.operands) if reads or piped else f"{call.name} replaces files"
+    if said.has(_PRINTS) or not any(value != "-" for value in said.operands):
+        return secret_in(call, said.operands)
+    return f"{call.name} replaces files"
