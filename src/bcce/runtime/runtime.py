@@ -53,6 +53,8 @@ from bcce.security.tokens import TokenService
 from bcce.storage.breakers import DatabaseBreakers
 from bcce.storage.doors import Database, Hooks, open_database
 from bcce.workflows.calls import Caller
+from bcce.workflows.concurrency.admission import Admission
+from bcce.workflows.concurrency.standing import ConcurrencyGroups
 from bcce.workflows.control import RunControl
 from bcce.workflows.dispatcher import Dispatcher
 from bcce.workflows.engine import Engine
@@ -106,6 +108,7 @@ class Runtime:
     safety: SafetyService
     workflows: WorkflowService
     runs: RunControl
+    groups: ConcurrencyGroups
     pipeline: Pipeline
     ring: Callable[[RunId], None]
 
@@ -231,10 +234,12 @@ class _Builder:
         step_types |= Registry("bcce.step_types", StepType).build_all(services)  # type: ignore[type-abstract]  # a door
         step_types |= replaced.step_types or {}
         journal = Journal(db, clock, ids)
+        runs = RunControl(db=db, clock=clock, ids=ids, audit=self._audit, workflows=workflows)
         worker = WorkflowWorker(
             db=db,
             journal=journal,
             dispatcher=Registry("bcce.dispatchers", Dispatcher).build("local", services),  # type: ignore[type-abstract]  # a door
+            admission=Admission(db=db, clock=clock, ids=ids, control=runs),
             clock=clock,
             ids=ids,
             settings=settings.workflows,
@@ -297,7 +302,8 @@ class _Builder:
             itsm=ItsmService(db=db, book=book),
             safety=safety,
             workflows=workflows,
-            runs=RunControl(db=db, clock=clock, ids=ids, audit=self._audit, workflows=workflows),
+            runs=runs,
+            groups=ConcurrencyGroups(db),
             pipeline=pipeline,
             ring=worker.ring,
         )

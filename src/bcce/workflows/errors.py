@@ -34,6 +34,18 @@ class RunEnded(Conflict):
     code = "run-ended"
 
 
+class RunQueued(Conflict):
+    """The run waits for its turn in its concurrency group, so there is nothing to pause or resume."""
+
+    code = "run-queued"
+
+
+class ConcurrencyDeadlock(Conflict):
+    """A run and one that it would wait for stand in the same concurrency group."""
+
+    code = "concurrency-deadlock"
+
+
 class NotRepeatable(Conflict):
     """The run is in no state from which it could go on or be repeated."""
 

@@ -50,7 +50,6 @@ def check_definition(definition: WorkflowDefinition, step_types: Mapping[str, St
 def check_support(definition: WorkflowDefinition) -> list[Finding]:
     """What the language has and this release's engine does not act on: such a file is not run as if it did."""
     asked: dict[Where, bool] = {
-        ("concurrency",): definition.concurrency is not None,
         ("integrations",): bool(definition.integrations),
         **{("inputs", name, "secret"): spec.secret for name, spec in definition.inputs.items()},
     }
