@@ -42,7 +42,9 @@ class Process:
 
     def __init__(self, db: Database, audit: AuditLog) -> None:
         self.db = db
-        self.workflows = WorkflowService(db=db, clock=CLOCK, ids=IDS, step_types={"set": SetStep()}, expressions=Expressions())
+        self.workflows = WorkflowService(
+            db=db, clock=CLOCK, ids=IDS, step_types={"set": SetStep()}, expressions=Expressions(), connectors={}
+        )
         self.control = RunControl(db=db, clock=CLOCK, ids=IDS, audit=audit, workflows=self.workflows)
         self.admission = Admission(db=db, clock=CLOCK, ids=IDS, control=self.control)
 

@@ -91,7 +91,8 @@ async def show_run(run_id: str, runtime: RuntimeDep, actor: ActorDep) -> dict[st
     """One run."""
     run, steps = await runtime.workflows.run(actor, RunId(run_id))
     place = await runtime.groups.standing(actor, run.id)
-    return {**wire(run), "concurrency": wire(place) if place is not None else None, "steps": wire(steps)}
+    lanes = await runtime.integrations.of(actor, run.id)
+    return {**wire(run), "concurrency": wire(place) if place is not None else None, "integrations": wire(lanes), "steps": wire(steps)}
 
 
 @router.post("/runs/{run_id}/signals/{name}", status_code=202, summary="Tell a run that something it may wait for has happened")

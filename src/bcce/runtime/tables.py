@@ -13,6 +13,7 @@ from bcce.storage import breakers, outbox
 from bcce.storage.metadata import metadata
 from bcce.workflows import tables as workflows
 from bcce.workflows.concurrency import tables as concurrency
+from bcce.workflows.integrations import tables as integrations
 
 __all__ = [
     "alerts",
@@ -22,6 +23,7 @@ __all__ = [
     "concurrency",
     "execution",
     "incidents",
+    "integrations",
     "itsm",
     "knowledge",
     "metadata",

@@ -19,6 +19,7 @@ from bcce.workflows import repository
 from bcce.workflows.definition import CONDITION, OnFailure, Step, StepList, Strategy, WorkflowDefinition
 from bcce.workflows.errors import NotRepeatable, RunEnded, RunQueued, UnknownRun
 from bcce.workflows.form import did_you_mean
+from bcce.workflows.integrations.repository import reopen_lanes
 from bcce.workflows.journal import record_fact
 from bcce.workflows.model import Run, RunState, StepRecord, StepState
 from bcce.workflows.service import WorkflowService, complete_inputs
@@ -109,7 +110,8 @@ class RunControl:
         """
         require(actor, Permission.WORKFLOWS_RUN)
         source, _ = await self._workflows.run(actor, run_id)
-        turn = self._workflows.turn_of(await self._workflows.load(source.definition_id, source.definition_format), source.inputs)
+        definition = await self._workflows.load(source.definition_id, source.definition_format)
+        turn = self._workflows.turn_of(definition, source.inputs)
 
         def write(conn: Connection) -> Run:
             repository.bump(conn, run_id)
@@ -127,6 +129,8 @@ class RunControl:
             state = RunState.ACTIVE if turn is None else RunState.QUEUED
             fresh = {"state": state, "error": None, "output": None, "ended_at": None, "cancel_at": None, "crashes": 0}
             conn.execute(update(runs).where(runs.c.id == run_id).values(**fresh, **repository.CLEARED, wake_at=db_now()))
+            if definition.integrations:
+                reopen_lanes(conn, run_id)
             if turn is None:
                 run_items(conn, self._told(actor, run, "run.retried", "workflow.resumed", {}))
             else:
@@ -149,12 +153,11 @@ class RunControl:
         definition = await self._workflows.load(source.definition_id, source.definition_format)
         kept = _ancestors(definition, step)
         complete = complete_inputs(definition, {**source.inputs, **inputs})
-        turn = self._workflows.turn_of(definition, complete)
 
         def write(conn: Connection) -> RunId:
             records = repository.get_records(conn, run_id)
             _check_ended(definition, step, records)
-            new_id = self._workflows.insert_like(actor, conn, source, inputs=complete, turn=turn)
+            new_id = self._workflows.insert_like(actor, conn, source, definition, inputs=complete)
             for record in records.values():
                 name = record.key.partition("[")[0].partition(".")[0]
                 if name in kept and (record.state in _OVER or name in kept.scopes):

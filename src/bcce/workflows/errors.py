@@ -136,6 +136,12 @@ class HttpAnswerUnusable(BcceError):
     status = 502
 
 
+class DeliveryFailed(Unavailable):
+    """A connector did not take an event; it is tried again."""
+
+    code = "delivery-failed"
+
+
 class SandboxUnavailable(BcceError):
     """Scripts of workflows cannot be locked in on this machine, so they are not started."""
 

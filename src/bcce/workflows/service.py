@@ -1,6 +1,6 @@
 """Use cases around workflows: register and show definitions, start runs, signal them, look at them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,11 +19,13 @@ from bcce.storage.doors import run as run_items
 from bcce.storage.outbox import event_item
 from bcce.workflows import repository
 from bcce.workflows.concurrency.turns import Turn, check_ancestors, turn_of
-from bcce.workflows.definition import INPUT_TYPES, WorkflowDefinition
+from bcce.workflows.connector import Connector
+from bcce.workflows.definition import INPUT_TYPES, Integration, WorkflowDefinition
 from bcce.workflows.errors import UnknownRun, UnknownWorkflow
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.form import refusal
 from bcce.workflows.graph import GraphFormat, render
+from bcce.workflows.integrations.repository import open_lanes
 from bcce.workflows.journal import record_fact
 from bcce.workflows.model import DEFINITION_FORMAT, Child, Run, RunState, StepRecord
 from bcce.workflows.reader import read_definition
@@ -47,18 +49,28 @@ class StoredDefinition:
 class WorkflowService:
     """What others may ask of the engine."""
 
-    def __init__(self, *, db: Database, clock: Clock, ids: Ids, step_types: Mapping[str, StepType], expressions: Expressions) -> None:
+    def __init__(
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        ids: Ids,
+        step_types: Mapping[str, StepType],
+        expressions: Expressions,
+        connectors: Mapping[str, Connector],
+    ) -> None:
         self._db = db
         self._clock = clock
         self._ids = ids
         self._types = step_types
         self._expressions = expressions
+        self._connectors = connectors
         self._parsed: dict[str, WorkflowDefinition] = {}
 
     def validate(self, actor: Actor, text: str, path: str | None = None) -> tuple[WorkflowDefinition | None, tuple[Finding, ...]]:
         """The definition that `text` holds (None: it is no workflow at all) and everything that keeps it from running here."""
         require(actor, Permission.WORKFLOWS_READ)
-        definition, findings = check_text(text, path, self._types, self._expressions)
+        definition, findings = check_text(text, path, self._types, self._expressions, self._connectors)
         return definition, findings if definition is None else (*findings, *check_support(definition))
 
     async def register(self, actor: Actor, text: str, origin: str) -> StoredDefinition:
@@ -173,6 +185,7 @@ class WorkflowService:
             correlation_id=correlation_id,
             child=child,
             turn=turn,
+            integrations=definition.integrations,
         )
 
     def turn_of(self, definition: WorkflowDefinition, inputs: Mapping[str, object]) -> Turn | None:
@@ -183,11 +196,23 @@ class WorkflowService:
         """
         return turn_of(definition, inputs, self._expressions)
 
-    def insert_like(self, actor: Actor, conn: Connection, source: Run, *, inputs: Mapping[str, object], turn: Turn | None) -> RunId:
-        """Starts a run of the definition of `source` inside the caller's transaction; its first records are the caller's to write."""
+    def insert_like(
+        self, actor: Actor, conn: Connection, source: Run, definition: WorkflowDefinition, *, inputs: Mapping[str, object]
+    ) -> RunId:
+        """Starts a run of `definition`, that of `source`, inside the caller's transaction; its first records are the caller's to write."""
         about = {name: getattr(source, name) for name in ("definition_id", "definition_format", "workflow", "subject")}
         # One epoch is gone, so whoever claims it reads what is recorded.
-        return self._insert(actor, conn, about, inputs=inputs, correlation_id=source.correlation_id, child=None, turn=turn, epoch=1)
+        return self._insert(
+            actor,
+            conn,
+            about,
+            inputs=inputs,
+            correlation_id=source.correlation_id,
+            child=None,
+            turn=self.turn_of(definition, inputs),
+            integrations=definition.integrations,
+            epoch=1,
+        )
 
     def _insert(
         self,
@@ -199,6 +224,7 @@ class WorkflowService:
         correlation_id: str,
         child: Child | None,
         turn: Turn | None,
+        integrations: Sequence[Integration],
         epoch: int = 0,
     ) -> RunId:
         run_id = child.id if child is not None else RunId(self._ids.new("run"))
@@ -212,6 +238,8 @@ class WorkflowService:
         if turn is not None:
             turn.enter(conn, run_id, actor.tenant_id)
             data["group"] = turn.group
+        if integrations:
+            open_lanes(conn, run_id, actor.tenant_id, integrations)
         kind = "workflow.started" if turn is None else "workflow.waiting"
         event = Event(type=kind, timestamp=now, source="workflows", tenant_id=actor.tenant_id, data=data)
         run_items(conn, [event_item(self._ids, event, correlation_id=correlation_id)])

@@ -16,6 +16,7 @@ from bcce.plugins.shape import door_members, misfits
 #: Every door and its entry point group.
 DOORS = {
     "bcce.alert_providers": sdk.AlertProvider,
+    "bcce.connectors": sdk.Connector,
     "bcce.dispatchers": sdk.Dispatcher,
     "bcce.executors": sdk.Executor,
     "bcce.planners": sdk.Planner,

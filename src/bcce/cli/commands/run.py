@@ -17,7 +17,19 @@ _LOOK_S = 0.3
 _COLUMNS = ("id", "workflow", "state", "waitingForGroup", "createdAt", "endedAt")
 #: What only the engine wants to know, and what is shown in another form.
 _UNSHOWN = frozenset(
-    {"steps", "wakeSeq", "seenSeq", "epoch", "leaseOwner", "definitionFormat", "queue", "priority", "suspect", "concurrency"}
+    {
+        "steps",
+        "wakeSeq",
+        "seenSeq",
+        "epoch",
+        "leaseOwner",
+        "definitionFormat",
+        "queue",
+        "priority",
+        "suspect",
+        "concurrency",
+        "integrations",
+    }
 )
 _OVER = ("completed", "failed", "cancelled", "dead")
 _MARKS = {"completed": "✓", "failed": "✗", "skipped": "-", "cancelled": "■", "waiting": "…", "started": "▸", "retrying": "↻"}
@@ -50,7 +62,7 @@ def show(run_id: str, as_json: bool) -> None:
         show_item(run, as_json=True)
         return
     show_item(run, as_json=False, skip=_UNSHOWN)
-    for line in (*standing(run), *tree(run)):
+    for line in (*standing(run), *tree(run), *told(run)):
         click.echo(line)
 
 
@@ -173,6 +185,15 @@ def standing(run: Mapping[str, Any]) -> Iterator[str]:
     if place:
         what = "has its turn" if place["hasTurn"] else f"waits for its turn, {place['ahead']} before it,"
         yield f"  {what} in the concurrency group {clean(place['group'], limit=255)} (at most {place['limit']} at a time)"
+
+
+def told(run: Mapping[str, Any]) -> Iterator[str]:
+    """One line for each connector that hears of the run's events."""
+    for lane in run.get("integrations") or ():
+        counts = f"{lane['delivered']} delivered, {lane['pending']} waiting, {lane['givenUp']} given up"
+        why = f"  {_reason(lane['error'])}" if lane["error"] else ""
+        when = f"  tried {lane['failures']} times, again at {lane['nextTryAt']}" if lane["failures"] else ""
+        yield f"  → {lane['connector']}  {counts}{when}{why}"
 
 
 def tree(run: Mapping[str, Any]) -> Iterator[str]:
