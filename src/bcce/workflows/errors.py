@@ -136,6 +136,25 @@ class HttpAnswerUnusable(BcceError):
     status = 502
 
 
+class NoAgentRunner(BcceError):
+    """Nobody is installed here who could do the agent's step."""
+
+    code = "no-agent-runner"
+
+
+class AgentTimedOut(Unavailable):
+    """The agent took longer than its policy allows and was stopped."""
+
+    code = "agent-timed-out"
+    status = 504
+
+
+class AgentPolicyViolated(Forbidden):
+    """The agent did what its policy does not allow."""
+
+    code = "agent-policy-violated"
+
+
 class DeliveryFailed(Unavailable):
     """A connector did not take an event; it is tried again."""
 

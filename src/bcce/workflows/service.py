@@ -71,7 +71,7 @@ class WorkflowService:
         """The definition that `text` holds (None: it is no workflow at all) and everything that keeps it from running here."""
         require(actor, Permission.WORKFLOWS_READ)
         definition, findings = check_text(text, path, self._types, self._expressions, self._connectors)
-        return definition, findings if definition is None else (*findings, *check_support(definition))
+        return definition, findings if definition is None else (*findings, *check_support(definition, self._types))
 
     async def register(self, actor: Actor, text: str, origin: str) -> StoredDefinition:
         """Makes this text the one that new runs of its name use; the same text again changes nothing.

@@ -14,7 +14,7 @@ from bcce.workflows.form import did_you_mean, place_of, problem
 from bcce.workflows.language import RESILIENT
 from bcce.workflows.parameters import wrong_parameters
 from bcce.workflows.reader import read_all
-from bcce.workflows.step_type import StepType
+from bcce.workflows.step_type import Needing, StepType
 from bcce.workflows.visibility import Reads, Sight, surely_inside
 
 
@@ -58,20 +58,26 @@ def check_definition(
     return _in_order(findings)
 
 
-def check_support(definition: WorkflowDefinition) -> list[Finding]:
-    """What the language has and this release's engine does not act on: such a file is not run as if it did."""
-    asked: dict[Where, bool] = {
-        **{("inputs", name, "secret"): spec.secret for name, spec in definition.inputs.items()},
-    }
-    wanted = [where for where, is_asked in asked.items() if is_asked]
+def check_support(definition: WorkflowDefinition, step_types: Mapping[str, StepType]) -> list[Finding]:
+    """What a file asks for that nothing installed here does: it is not run as if something did."""
+    wanted: list[tuple[str, Where, str, str, str]] = [
+        ("workflow.not-supported", ("inputs", name, "secret"), "`secret` is not acted on by this release", "remove it", "secret")
+        for name, spec in definition.inputs.items()
+        if spec.secret
+    ]
+    for step in definition.all_steps():
+        for each in (step, step.fallback, step.compensate):
+            kind = step_types.get(each.type) if each is not None else None
+            lack = kind.lack(each.given) if each is not None and isinstance(kind, Needing) else None
+            if each is not None and lack is not None:
+                wanted.append((lack.rule, (*each.where, lack.key), f"step {each.id!r}: {lack.message}", lack.hint, each.id))
     if not wanted:
         return []
     document = read_yaml(definition.source)
     found = []
-    for where in wanted:
+    for rule, where, message, hint, text in wanted:
         line, column = place_of(document, where)
-        message = f"`{where[-1]}` is not acted on by this release"
-        found.append(problem("workflow.not-supported", message, line=line, column=column, hint="remove it", text=str(where[-1])))
+        found.append(problem(rule, message, line=line, column=column, hint=hint, text=text))
     return found
 
 
