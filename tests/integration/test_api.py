@@ -122,7 +122,10 @@ async def test_a_viewer_is_not_told_which_providers_there_are(client: httpx.Asyn
 async def test_ready_metrics_events_and_audit(client: httpx.AsyncClient) -> None:
     await client.post("/api/v1/webhooks/alertmanager", json=FIRING)
 
-    assert (await client.get("/health/ready")).json() == {"status": "ok", "checks": {"database": "pass", "pipeline": "pass"}}
+    assert (await client.get("/health/ready")).json() == {
+        "status": "ok",
+        "checks": {"database": "pass", "pipeline": "pass", "integrations": "pass"},
+    }
     events: list[dict[str, Any]] = (await client.get("/api/v1/events")).json()["items"]
     assert [event["position"] for event in events] == list(range(1, len(events) + 1))
     assert events[0]["type"] == "alert.received"

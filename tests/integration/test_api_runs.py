@@ -10,6 +10,7 @@ import pytest
 from tests.integration.workflow_support import ACTOR, finished, runtime_at, until
 
 from bcce.api.app import create_app
+from bcce.cli.commands.run import standing
 from bcce.runtime.runtime import Runtime, admin_token_path
 
 STEPS = """
@@ -112,3 +113,20 @@ async def test_what_cannot_be_done_says_so(api: tuple[httpx.AsyncClient, Runtime
     http, _ = api
 
     assert (await http.post(path, json=body)).status_code == status
+
+
+async def test_a_run_that_waits_for_its_turn_says_for_which_group(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, runtime = api
+    await runtime.workflows.register(ACTOR, STEPS.replace("inputs:", "concurrency: one at a time\ninputs:", 1), "greet.yaml")
+    first = await started(http)
+    await until(runtime, first, lambda _, records: "b" in records)  # type: ignore[arg-type]  # ids are text
+    second = await started(http)
+
+    page = (await http.get("/api/v1/runs", params={"state": "queued"})).json()["items"]
+    shown = (await http.get(f"/api/v1/runs/{second}")).json()
+    assert [(run["id"], run["waitingForGroup"]) for run in page] == [(second, "one at a time")]
+    assert shown["concurrency"] == {"group": "one at a time", "limit": 1, "hasTurn": False, "ahead": 1}
+    assert list(standing(shown)) == ["  waits for its turn, 1 before it, in the concurrency group one at a time (at most 1 at a time)"]
+    holder = (await http.get(f"/api/v1/runs/{first}")).json()
+    assert list(standing(holder)) == ["  has its turn in the concurrency group one at a time (at most 1 at a time)"]
+    assert (await http.post(f"/api/v1/runs/{second}/pause")).json()["code"] == "run-queued"

@@ -60,6 +60,10 @@ class Mortal:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
+    def die_after(self, writes: int) -> None:
+        """Dies at the given write from now on."""
+        self._left = writes
+
     async def append(self, op: Append) -> None:
         await self._guarded(lambda: self._real.append(op))
 

@@ -81,14 +81,18 @@ async def list_runs(
 ) -> dict[str, Any]:
     """A page of runs."""
     page = await runtime.workflows.runs(actor, before=cursor, limit=limit, state=state, workflow=workflow)
-    return {"items": wire(page), "next": page[-1].id if len(page) == limit else None}
+    waiting = await runtime.groups.waited_for(actor, page)
+    items = [{**wire(run), "waitingForGroup": waiting.get(run.id)} for run in page]
+    return {"items": items, "next": page[-1].id if len(page) == limit else None}
 
 
 @router.get("/runs/{run_id}", summary="Show a run with its steps")
 async def show_run(run_id: str, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
     """One run."""
     run, steps = await runtime.workflows.run(actor, RunId(run_id))
-    return {**wire(run), "steps": wire(steps)}
+    place = await runtime.groups.standing(actor, run.id)
+    lanes = await runtime.integrations.of(actor, run.id)
+    return {**wire(run), "concurrency": wire(place) if place is not None else None, "integrations": wire(lanes), "steps": wire(steps)}
 
 
 @router.post("/runs/{run_id}/signals/{name}", status_code=202, summary="Tell a run that something it may wait for has happened")

@@ -21,6 +21,7 @@ EVENT_TYPES: dict[str, str] = {
     "incident.resolved": "an incident's repair was verified",
     "incident.escalated": "an incident was handed to a person",
     "incident.closed": "an incident is finished",
+    "workflow.waiting": "a run waits for its turn in its concurrency group",
     "workflow.started": "a run began",
     "workflow.completed": "a run ended well",
     "workflow.failed": "a run ended in failure",

@@ -30,6 +30,12 @@ class Metrics:
         self._steps: dict[tuple[str, str], tuple[Histogram, Counter | None]] = {}
         self._alerts = Counter("bcce_alerts_received", "Alerts that were stored.", ["provider", "source"], registry=self.registry)
         self._refused = Counter("bcce_webhooks_refused", "Webhook bodies that were refused, by reason.", ["reason"], registry=self.registry)
+        self._deliveries = Counter(
+            "bcce_integration_deliveries",
+            "Tries to hand an event to a connector, by how they ended.",
+            ["connector", "outcome"],
+            registry=self.registry,
+        )
         self._requests = Counter(
             "bcce_http_requests", "Requests that were answered.", ["method", "route", "status"], registry=self.registry
         )
@@ -58,6 +64,10 @@ class Metrics:
     def webhook_refused(self, reason: str) -> None:
         """A body was not taken; `reason` is the error's code."""
         self._refused.labels(reason).inc()
+
+    def delivery_ended(self, connector: str, outcome: str) -> None:
+        """One try to hand an event to a connector ended: `delivered`, `failed` (to be tried again) or `given-up`."""
+        self._deliveries.labels(connector, outcome).inc()
 
     def request_answered(self, method: str, route: str, status: int) -> None:
         """A request was answered; `route` is the pattern, never the path, so that the number of series is bounded."""

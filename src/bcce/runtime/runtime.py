@@ -53,10 +53,15 @@ from bcce.security.tokens import TokenService
 from bcce.storage.breakers import DatabaseBreakers
 from bcce.storage.doors import Database, Hooks, open_database
 from bcce.workflows.calls import Caller
+from bcce.workflows.concurrency.admission import Admission
+from bcce.workflows.concurrency.standing import ConcurrencyGroups
+from bcce.workflows.connector import Connector
 from bcce.workflows.control import RunControl
 from bcce.workflows.dispatcher import Dispatcher
 from bcce.workflows.engine import Engine
 from bcce.workflows.expressions import Expressions
+from bcce.workflows.integrations.courier import Courier
+from bcce.workflows.integrations.lanes import IntegrationLanes
 from bcce.workflows.journal import Journal, record_fact
 from bcce.workflows.limits import Limits
 from bcce.workflows.recorder import Recorder
@@ -72,14 +77,15 @@ _BUILT_IN_WORKFLOWS = ("remediate.yaml",)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overrides:
-    """What tests put in place of the real thing; None keeps the real thing. `database` wraps the opened database; `step_types` join the
-    registered ones.
+    """What tests put in place of the real thing; None keeps the real thing. `database` wraps the opened database; `step_types` and
+    `connectors` join the registered ones.
     """
 
     clock: Clock | None = None
     database: Callable[[Database], Database] | None = None
     executors: dict[str, Executor] | None = None
     step_types: Mapping[str, StepType] | None = None
+    connectors: Mapping[str, Connector] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +112,9 @@ class Runtime:
     safety: SafetyService
     workflows: WorkflowService
     runs: RunControl
+    groups: ConcurrencyGroups
+    integrations: IntegrationLanes
+    courier: Courier
     pipeline: Pipeline
     ring: Callable[[RunId], None]
 
@@ -166,6 +175,8 @@ async def open_runtime(settings: Settings, *, home: Path, overrides: Overrides |
             stack.push_async_callback(worker.stop)
             await runtime.pipeline.start()
             stack.push_async_callback(runtime.pipeline.stop)
+            await runtime.courier.start()
+            stack.push_async_callback(runtime.courier.stop)
         yield runtime
 
 
@@ -225,16 +236,21 @@ class _Builder:
         expressions = Expressions()
         # One step type starts runs, so the service is there before the types that it looks at.
         step_types: dict[str, StepType] = {}
+        connectors = Registry("bcce.connectors", Connector).build_all(services)  # type: ignore[type-abstract]  # a door
+        connectors |= replaced.connectors or {}
         workflows = services.add(
-            WorkflowService, WorkflowService(db=db, clock=clock, ids=ids, step_types=step_types, expressions=expressions)
+            WorkflowService,
+            WorkflowService(db=db, clock=clock, ids=ids, step_types=step_types, expressions=expressions, connectors=connectors),
         )
         step_types |= Registry("bcce.step_types", StepType).build_all(services)  # type: ignore[type-abstract]  # a door
         step_types |= replaced.step_types or {}
         journal = Journal(db, clock, ids)
+        runs = RunControl(db=db, clock=clock, ids=ids, audit=self._audit, workflows=workflows)
         worker = WorkflowWorker(
             db=db,
             journal=journal,
             dispatcher=Registry("bcce.dispatchers", Dispatcher).build("local", services),  # type: ignore[type-abstract]  # a door
+            admission=Admission(db=db, clock=clock, ids=ids, control=runs),
             clock=clock,
             ids=ids,
             settings=settings.workflows,
@@ -270,9 +286,22 @@ class _Builder:
             settings=settings.remediation,
             ring=worker.ring,
         )
+        courier = Courier(
+            db=db,
+            clock=clock,
+            ids=ids,
+            metrics=metrics,
+            breakers=services.get(BreakerStore),  # type: ignore[type-abstract]  # a Protocol is the key
+            connectors=connectors,
+            workflows=workflows,
+            expressions=expressions,
+            settings=settings.workflows.integrations,
+            random=random.random,
+        )
         health = HealthChecks()
         health.add("database", lambda: _truth(db.healthy()))
         health.add("pipeline", lambda: _truth(pipeline.is_following))
+        health.add("integrations", lambda: _truth(courier.is_following))
         where = settings.security.checkpoint_path
         checkpoints = Checkpoints(
             Path(where) if where else self._home / "audit-checkpoints.jsonl", self._keys.signer, self._keys.signer.verifier()
@@ -297,7 +326,10 @@ class _Builder:
             itsm=ItsmService(db=db, book=book),
             safety=safety,
             workflows=workflows,
-            runs=RunControl(db=db, clock=clock, ids=ids, audit=self._audit, workflows=workflows),
+            runs=runs,
+            groups=ConcurrencyGroups(db),
+            integrations=IntegrationLanes(db),
+            courier=courier,
             pipeline=pipeline,
             ring=worker.ring,
         )

@@ -12,14 +12,18 @@ from bcce.security.tokens import tables as tokens
 from bcce.storage import breakers, outbox
 from bcce.storage.metadata import metadata
 from bcce.workflows import tables as workflows
+from bcce.workflows.concurrency import tables as concurrency
+from bcce.workflows.integrations import tables as integrations
 
 __all__ = [
     "alerts",
     "approvals",
     "audit",
     "breakers",
+    "concurrency",
     "execution",
     "incidents",
+    "integrations",
     "itsm",
     "knowledge",
     "metadata",

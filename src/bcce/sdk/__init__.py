@@ -1,9 +1,9 @@
 """What plugin authors import: the doors, the words that the doors' methods use, and what a plugin is built from.
 
 A plugin is a class with the methods and attributes of one door and a `build(services)` class method, registered as an entry point of the
-door's group (`bcce.alert_providers`, `bcce.executors`, `bcce.ticket_books`, `bcce.planners`, `bcce.script_validators`, `bcce.dispatchers`,
-`bcce.step_types`). Only names from here stay compatible within a major version; other modules may change with any release. Fakes for a
-plugin's own tests are in `bcce.testing`.
+door's group (`bcce.agent_runners`, `bcce.alert_providers`, `bcce.connectors`, `bcce.dispatchers`, `bcce.executors`, `bcce.planners`,
+`bcce.script_validators`, `bcce.step_types`, `bcce.ticket_books`). Only names from here stay compatible within a major version; other
+modules may change with any release. Fakes for a plugin's own tests are in `bcce.testing`.
 """
 
 from bcce.alerts.errors import UnparsableDelivery
@@ -64,6 +64,8 @@ from bcce.safety.validator import ScriptValidator
 from bcce.security.actor import Actor
 from bcce.security.authz import Permission
 from bcce.security.crypto import Verifier
+from bcce.workflows.agent_runner import AgentPolicy, AgentResult, AgentRunner, AgentTask, Touched
+from bcce.workflows.connector import Connector, Delivery
 from bcce.workflows.dispatcher import Advance, Dispatcher
 from bcce.workflows.engine import Parked
 from bcce.workflows.model import Effect, StepResult, completed
@@ -72,6 +74,10 @@ from bcce.workflows.step_type import Commit, Done, FencedWrite, Park, StepContex
 __all__ = [
     "Actor",
     "Advance",
+    "AgentPolicy",
+    "AgentResult",
+    "AgentRunner",
+    "AgentTask",
     "Alert",
     "AlertProvider",
     "AlertStatus",
@@ -84,8 +90,10 @@ __all__ = [
     "CommandUse",
     "Commit",
     "Conflict",
+    "Connector",
     "Deadline",
     "DeadlineExceeded",
+    "Delivery",
     "Dispatcher",
     "Done",
     "Effect",
@@ -151,6 +159,7 @@ __all__ = [
     "TicketRef",
     "TicketState",
     "TooLarge",
+    "Touched",
     "Unauthenticated",
     "Unavailable",
     "Unexpected",

@@ -17,8 +17,9 @@ from bcce.storage.outbox import event_item
 from bcce.storage.types import db_now
 from bcce.workflows import repository
 from bcce.workflows.definition import CONDITION, OnFailure, Step, StepList, Strategy, WorkflowDefinition
-from bcce.workflows.errors import NotRepeatable, RunEnded, UnknownRun
+from bcce.workflows.errors import NotRepeatable, RunEnded, RunQueued, UnknownRun
 from bcce.workflows.form import did_you_mean
+from bcce.workflows.integrations.repository import reopen_lanes
 from bcce.workflows.journal import record_fact
 from bcce.workflows.model import Run, RunState, StepRecord, StepState
 from bcce.workflows.service import WorkflowService, complete_inputs
@@ -54,15 +55,31 @@ class RunControl:
 
         return await self._change(actor, run_id, "run.cancelled", "workflow.cancelling", write)
 
+    async def supersede(self, actor: Actor, run_id: RunId, *, by: RunId, group: str) -> None:
+        """Cancels a run because a newer one of its concurrency group wants to be alone; nothing when it is over or cancelled already."""
+        require(actor, Permission.WORKFLOWS_RUN)
+
+        def write(conn: Connection) -> None:
+            repository.bump(conn, run_id)
+            run = repository.get_run(conn, run_id, actor.tenant_id)
+            if run is None or run.state not in repository.LIVE or run.cancel_at is not None:
+                return
+            repository.request_cancel(conn, run_id)
+            run_items(conn, self._told(actor, run, "run.cancelled", "workflow.cancelling", {"group": group, "supersededBy": by}))
+
+        await self._db.write(write)
+
     async def pause(self, actor: Actor, run_id: RunId) -> Run:
         """Lets what runs end, and begins nothing until `resume`.
 
         Raises:
             UnknownRun: there is no such run.
             RunEnded: it is over, or being cancelled.
+            RunQueued: it has not begun, because it waits for its turn.
         """
 
         def write(conn: Connection, run: Run) -> None:
+            _check_begun(run)
             if run.cancel_at is not None:
                 raise RunEnded(f"run {run.id} is being cancelled", details={"runId": run.id})
             conn.execute(update(runs).where(runs.c.id == run.id).values(state=RunState.PAUSED))
@@ -75,21 +92,26 @@ class RunControl:
         Raises:
             UnknownRun: there is no such run.
             RunEnded: it is over.
+            RunQueued: it has not begun, because it waits for its turn.
         """
 
         def write(conn: Connection, run: Run) -> None:
+            _check_begun(run)
             conn.execute(update(runs).where(runs.c.id == run.id).values(state=RunState.ACTIVE))
 
         return await self._change(actor, run_id, "run.resumed", "workflow.resumed", write)
 
     async def retry(self, actor: Actor, run_id: RunId) -> Run:
-        """Tries the steps again that did not end well, and goes on from there.
+        """Tries the steps again that did not end well, and goes on from there; a run of a concurrency group waits for its turn again.
 
         Raises:
             UnknownRun: there is no such run.
             NotRepeatable: it is not over, ended well, or what it had done was undone.
         """
         require(actor, Permission.WORKFLOWS_RUN)
+        source, _ = await self._workflows.run(actor, run_id)
+        definition = await self._workflows.load(source.definition_id, source.definition_format)
+        turn = self._workflows.turn_of(definition, source.inputs)
 
         def write(conn: Connection) -> Run:
             repository.bump(conn, run_id)
@@ -104,9 +126,16 @@ class RunControl:
             for record in records.values():
                 if record.state in _NOT_WELL:
                     _revive(conn, run_id, record, self._clock)
-            fresh = {"state": RunState.ACTIVE, "error": None, "output": None, "ended_at": None, "cancel_at": None, "crashes": 0}
+            state = RunState.ACTIVE if turn is None else RunState.QUEUED
+            fresh = {"state": state, "error": None, "output": None, "ended_at": None, "cancel_at": None, "crashes": 0}
             conn.execute(update(runs).where(runs.c.id == run_id).values(**fresh, **repository.CLEARED, wake_at=db_now()))
-            run_items(conn, self._told(actor, run, "run.retried", "workflow.resumed", {}))
+            if definition.integrations:
+                reopen_lanes(conn, run_id)
+            if turn is None:
+                run_items(conn, self._told(actor, run, "run.retried", "workflow.resumed", {}))
+            else:
+                turn.enter(conn, run_id, run.tenant_id)
+                run_items(conn, self._told(actor, run, "run.retried", "workflow.waiting", {"group": turn.group}))
             return repository.get_run(conn, run_id) or run
 
         return await self._db.write(write)
@@ -128,7 +157,7 @@ class RunControl:
         def write(conn: Connection) -> RunId:
             records = repository.get_records(conn, run_id)
             _check_ended(definition, step, records)
-            new_id = self._workflows.insert_like(actor, conn, source, inputs=complete)
+            new_id = self._workflows.insert_like(actor, conn, source, definition, inputs=complete)
             for record in records.values():
                 name = record.key.partition("[")[0].partition(".")[0]
                 if name in kept and (record.state in _OVER or name in kept.scopes):
@@ -160,6 +189,11 @@ class RunControl:
             self._audit.item(actor, action, run.id, {"workflow": run.workflow, **facts}, correlation_id=run.correlation_id),
             event_item(self._ids, published, correlation_id=run.correlation_id),
         ]
+
+
+def _check_begun(run: Run) -> None:
+    if run.state is RunState.QUEUED:
+        raise RunQueued(f"run {run.id} waits for its turn", hint="cancel it, or wait until it begins", details={"runId": run.id})
 
 
 class _Kept(frozenset[str]):

@@ -68,6 +68,8 @@ class Engine:
         self.tell_parent: Callable[[RunId, RunId], Awaitable[None]] | None = None
         #: Which runs may be begun, while suspects are tried; None: all that are not suspect.
         self.trials: Trials | None = None
+        #: Called with a run that may wait for its turn, or has left its concurrency group; None: the sweep finds out.
+        self.admit: Callable[[RunId], Awaitable[None]] | None = None
 
     async def advance(self, run_id: RunId) -> Parked | None:
         """Does all of a run that can be done now; None when it ended or was not to be had.
@@ -86,6 +88,7 @@ class Engine:
         try:
             run = await self._journal.claim(run_id, self._worker, even_suspect=is_tried)
             if run is None:
+                await self._admit(run_id)
                 return None
             bind_correlation(run.correlation_id)
             parked = await self._advance(run)
@@ -123,7 +126,7 @@ class Engine:
         self._live[run.id] = segment
         try:
             # Nothing can be recorded of a run that nobody has ever advanced.
-            return await self._segment(segment, is_first=run.epoch == 1)
+            parked = await self._segment(segment, is_first=run.epoch == 1)
         except (StaleEpoch, DatabaseUnavailable):
             raise
         except Exception:  # a bug of ours: it must neither end the worker nor be met again for ever
@@ -132,6 +135,13 @@ class Engine:
         finally:
             del self._live[run.id]
             await segment.abandon()
+        if parked is None and definition.concurrency is not None:
+            await self._admit(run.id)
+        return parked
+
+    async def _admit(self, run_id: RunId) -> None:
+        if self.admit is not None:
+            await self.admit(run_id)
 
     async def _segment(self, segment: Segment, *, is_first: bool) -> Parked | None:
         while True:

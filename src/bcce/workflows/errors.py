@@ -34,6 +34,18 @@ class RunEnded(Conflict):
     code = "run-ended"
 
 
+class RunQueued(Conflict):
+    """The run waits for its turn in its concurrency group, so there is nothing to pause or resume."""
+
+    code = "run-queued"
+
+
+class ConcurrencyDeadlock(Conflict):
+    """A run and one that it would wait for stand in the same concurrency group."""
+
+    code = "concurrency-deadlock"
+
+
 class NotRepeatable(Conflict):
     """The run is in no state from which it could go on or be repeated."""
 
@@ -122,6 +134,31 @@ class HttpAnswerUnusable(BcceError):
 
     code = "http-answer-unusable"
     status = 502
+
+
+class NoAgentRunner(BcceError):
+    """Nobody is installed here who could do the agent's step."""
+
+    code = "no-agent-runner"
+
+
+class AgentTimedOut(Unavailable):
+    """The agent took longer than its policy allows and was stopped."""
+
+    code = "agent-timed-out"
+    status = 504
+
+
+class AgentPolicyViolated(Forbidden):
+    """The agent did what its policy does not allow."""
+
+    code = "agent-policy-violated"
+
+
+class DeliveryFailed(Unavailable):
+    """A connector did not take an event; it is tried again."""
+
+    code = "delivery-failed"
 
 
 class SandboxUnavailable(BcceError):

@@ -19,8 +19,11 @@ MAX_OUTPUT_BYTES = 1024 * 1024
 
 
 class RunState(StrEnum):
-    """Where a run is. Only `active` runs are claimed; a `paused` one lets what runs end and begins nothing."""
+    """Where a run is. Only `active` runs are claimed; a `paused` one lets what runs end and begins nothing, a `queued` one waits for its
+    turn in its concurrency group.
+    """
 
+    QUEUED = "queued"
     ACTIVE = "active"
     PAUSED = "paused"
     COMPLETED = "completed"
@@ -158,3 +161,13 @@ class Run:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Child:
+    """A run that a step of another run starts: its id is the same before and after any crash. `is_awaited`: the step waits for its end."""
+
+    id: RunId
+    parent_id: RunId
+    parent_key: str
+    is_awaited: bool = True

@@ -126,6 +126,9 @@ class _Reader(Form):
                 self.note(where, "workflow.missing-key", "an integration needs a `type`", "for example type: notification:slack")
             rest = {key: item for key, item in raw.items() if key not in ("type", "events")}
             events = self.names(raw.get("events"), (*where, "events")) or ()
+            if not events and isinstance(raw.get("type"), str):
+                message, hint = "an integration hears of nothing without `events`", "for example events: [workflow.failed]"
+                self.note(where, "workflow.missing-key", message, hint)
             found.append(Integration(type=str(raw.get("type")), events=events, parameters=rest, line=line, column=column))
         return tuple(found)
 

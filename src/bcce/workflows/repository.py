@@ -15,8 +15,8 @@ from bcce.workflows.tables import definitions, gates, runs, signals, steps, work
 
 #: The kind of gate at which a run waits for one that it started; the gate's name is that run's id.
 CHILD_GATE = "run"
-#: States in which a run's owner may still write.
-LIVE = (RunState.ACTIVE, RunState.PAUSED)
+#: States of a run that is not over, so that facts can still come; of these only a claimed run has an owner who writes.
+LIVE = (RunState.ACTIVE, RunState.PAUSED, RunState.QUEUED)
 #: States of runs that are over.
 ENDED = tuple(state for state in RunState if state not in (*LIVE, RunState.NEEDS_UPGRADE))
 

@@ -1,6 +1,6 @@
 """Use cases around workflows: register and show definitions, start runs, signal them, look at them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,13 +18,16 @@ from bcce.storage.doors import Database
 from bcce.storage.doors import run as run_items
 from bcce.storage.outbox import event_item
 from bcce.workflows import repository
-from bcce.workflows.definition import INPUT_TYPES, WorkflowDefinition
+from bcce.workflows.concurrency.turns import Turn, check_ancestors, turn_of
+from bcce.workflows.connector import Connector
+from bcce.workflows.definition import INPUT_TYPES, Integration, WorkflowDefinition
 from bcce.workflows.errors import UnknownRun, UnknownWorkflow
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.form import refusal
 from bcce.workflows.graph import GraphFormat, render
+from bcce.workflows.integrations.repository import open_lanes
 from bcce.workflows.journal import record_fact
-from bcce.workflows.model import DEFINITION_FORMAT, Run, RunState, StepRecord
+from bcce.workflows.model import DEFINITION_FORMAT, Child, Run, RunState, StepRecord
 from bcce.workflows.reader import read_definition
 from bcce.workflows.step_type import StepType
 from bcce.workflows.tables import runs
@@ -43,31 +46,32 @@ class StoredDefinition:
     created_at: datetime
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Child:
-    """A run that a step of another run starts: its id is the same before and after any crash."""
-
-    id: RunId
-    parent_id: RunId
-    parent_key: str
-
-
 class WorkflowService:
     """What others may ask of the engine."""
 
-    def __init__(self, *, db: Database, clock: Clock, ids: Ids, step_types: Mapping[str, StepType], expressions: Expressions) -> None:
+    def __init__(
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        ids: Ids,
+        step_types: Mapping[str, StepType],
+        expressions: Expressions,
+        connectors: Mapping[str, Connector],
+    ) -> None:
         self._db = db
         self._clock = clock
         self._ids = ids
         self._types = step_types
         self._expressions = expressions
+        self._connectors = connectors
         self._parsed: dict[str, WorkflowDefinition] = {}
 
     def validate(self, actor: Actor, text: str, path: str | None = None) -> tuple[WorkflowDefinition | None, tuple[Finding, ...]]:
         """The definition that `text` holds (None: it is no workflow at all) and everything that keeps it from running here."""
         require(actor, Permission.WORKFLOWS_READ)
-        definition, findings = check_text(text, path, self._types, self._expressions)
-        return definition, findings if definition is None else (*findings, *check_support(definition))
+        definition, findings = check_text(text, path, self._types, self._expressions, self._connectors)
+        return definition, findings if definition is None else (*findings, *check_support(definition, self._types))
 
     async def register(self, actor: Actor, text: str, origin: str) -> StoredDefinition:
         """Makes this text the one that new runs of its name use; the same text again changes nothing.
@@ -160,6 +164,7 @@ class WorkflowService:
         Raises:
             UnknownWorkflow: there is no such workflow, or not in this version.
             InvalidInput: an input is missing, unknown or of the wrong type.
+            ConcurrencyDeadlock: the run that starts it, and would wait for it, stands in the same concurrency group.
         """
         require(actor, Permission.WORKFLOWS_RUN)
         rows = repository.definitions_of(conn, actor.tenant_id, workflow, version)
@@ -168,20 +173,46 @@ class WorkflowService:
             raise UnknownWorkflow(what, hint="`bcce workflow list` shows which there are")
         row = rows[0]
         definition = self._parsed.get(row["id"]) or read_definition(row["source"], row["origin"], number=row["format"])
+        complete = complete_inputs(definition, inputs)
+        turn = self.turn_of(definition, complete)
+        if turn is not None and child is not None and child.is_awaited:
+            check_ancestors(conn, turn, child.parent_id)
         return self._insert(
             actor,
             conn,
             {"definition_id": row["id"], "definition_format": row["format"], "workflow": row["name"], "subject": subject},
-            inputs=complete_inputs(definition, inputs),
+            inputs=complete,
             correlation_id=correlation_id,
             child=child,
+            turn=turn,
+            integrations=definition.integrations,
         )
 
-    def insert_like(self, actor: Actor, conn: Connection, source: Run, *, inputs: Mapping[str, object]) -> RunId:
-        """Starts a run of the definition of `source` inside the caller's transaction; its first records are the caller's to write."""
+    def turn_of(self, definition: WorkflowDefinition, inputs: Mapping[str, object]) -> Turn | None:
+        """What a run of `definition` waits for before it begins; None when nothing limits how many there are.
+
+        Raises:
+            InvalidInput, InvalidExpression: its group gets no name from these inputs.
+        """
+        return turn_of(definition, inputs, self._expressions)
+
+    def insert_like(
+        self, actor: Actor, conn: Connection, source: Run, definition: WorkflowDefinition, *, inputs: Mapping[str, object]
+    ) -> RunId:
+        """Starts a run of `definition`, that of `source`, inside the caller's transaction; its first records are the caller's to write."""
         about = {name: getattr(source, name) for name in ("definition_id", "definition_format", "workflow", "subject")}
         # One epoch is gone, so whoever claims it reads what is recorded.
-        return self._insert(actor, conn, about, inputs=inputs, correlation_id=source.correlation_id, child=None, epoch=1)
+        return self._insert(
+            actor,
+            conn,
+            about,
+            inputs=inputs,
+            correlation_id=source.correlation_id,
+            child=None,
+            turn=self.turn_of(definition, inputs),
+            integrations=definition.integrations,
+            epoch=1,
+        )
 
     def _insert(
         self,
@@ -192,16 +223,25 @@ class WorkflowService:
         inputs: Mapping[str, object],
         correlation_id: str,
         child: Child | None,
+        turn: Turn | None,
+        integrations: Sequence[Integration],
         epoch: int = 0,
     ) -> RunId:
         run_id = child.id if child is not None else RunId(self._ids.new("run"))
         now = self._clock.now()
-        fixed = {"queue": "default", "priority": 100, "state": RunState.ACTIVE, "wake_at": now, "wake_seq": 1, "seen_seq": 0}
+        state = RunState.ACTIVE if turn is None else RunState.QUEUED
+        fixed = {"queue": "default", "priority": 100, "state": state, "wake_at": now, "wake_seq": 1, "seen_seq": 0}
         parent = {"parent_id": child.parent_id, "parent_key": child.parent_key} if child is not None else {}
         row = {"id": run_id, "tenant_id": actor.tenant_id, "inputs": dict(inputs), "correlation_id": correlation_id, "epoch": epoch}
         conn.execute(insert(runs), [{**row, **about, **fixed, **parent, "suspect": False, "crashes": 0, "created_at": now}])
         data = {"workflowId": run_id, "workflow": about["workflow"], "subject": about["subject"]}
-        event = Event(type="workflow.started", timestamp=now, source="workflows", tenant_id=actor.tenant_id, data=data)
+        if turn is not None:
+            turn.enter(conn, run_id, actor.tenant_id)
+            data["group"] = turn.group
+        if integrations:
+            open_lanes(conn, run_id, actor.tenant_id, integrations)
+        kind = "workflow.started" if turn is None else "workflow.waiting"
+        event = Event(type=kind, timestamp=now, source="workflows", tenant_id=actor.tenant_id, data=data)
         run_items(conn, [event_item(self._ids, event, correlation_id=correlation_id)])
         return run_id
 

@@ -4,6 +4,7 @@ from ipaddress import ip_network
 
 from pydantic import Field, field_validator, model_validator
 
+from bcce.config.fields import SecretField
 from bcce.config.model import Section
 from bcce.workflows.destinations import HostRule
 
@@ -56,6 +57,24 @@ class ScriptSettings(Section):
     waiting: int = Field(default=100, ge=0, le=10_000, description="How many scripts wait for that; one more fails and can be retried.")
 
 
+class IntegrationSettings(Section):
+    """The section `workflows.integrations`: events of runs on their way to connectors."""
+
+    timeout_s: float = Field(default=30.0, gt=0, le=600, description="How long a connector may take for one event, in seconds.")
+    retry_base_s: float = Field(default=1.0, gt=0, le=3600, description="The first pause, in seconds, after an event was not taken.")
+    retry_cap_s: float = Field(default=300.0, gt=0, le=86_400, description="The longest pause, in seconds; pauses double until then.")
+    give_up_s: float = Field(
+        default=86_400.0,
+        gt=0,
+        le=30 * 86_400,
+        description="After so many seconds of failures an event is given up, and the next one tried.",
+    )
+    at_once: int = Field(default=10, ge=1, le=1000, description="To how many connectors of runs one process delivers at the same time.")
+    webhook_secrets: dict[str, SecretField] = Field(
+        default_factory=dict, description="Secrets with which events to webhooks are signed, by `host` or `host:port`."
+    )
+
+
 class WorkflowSettings(Section):
     """The section `workflows`."""
 
@@ -80,6 +99,7 @@ class WorkflowSettings(Section):
     )
     http: HttpSettings = Field(default_factory=HttpSettings, description="Requests of workflows to other hosts.")
     script: ScriptSettings = Field(default_factory=ScriptSettings, description="Sandboxed Python in workflows.")
+    integrations: IntegrationSettings = Field(default_factory=IntegrationSettings, description="Events of runs for connectors.")
 
     @model_validator(mode="after")
     def _in_proportion(self) -> "WorkflowSettings":

@@ -4,7 +4,7 @@ The engine calls `run` when the step is first ready and again after every wake-u
 anything in memory between calls: it looks at the database or the world, and says what is true now.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -116,6 +116,25 @@ class Stoppable(Protocol):
         Raises:
             BcceError: it could not be stopped.
         """
+        ...
+
+
+@value
+class Lack:
+    """What keeps a step from running here although its file is right: `rule` is the finding's, `key` the step's key it is about."""
+
+    rule: str
+    message: str
+    hint: str
+    key: str
+
+
+@runtime_checkable
+class Needing(Protocol):
+    """A step type that needs something beside itself to be installed."""
+
+    def lack(self, given: Mapping[str, object]) -> Lack | None:
+        """What a step with these parameters, as they stand in the file, would lack here; None for nothing. Does no I/O."""
         ...
 
 

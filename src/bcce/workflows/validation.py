@@ -1,37 +1,48 @@
 """Whether a workflow can run here: everything that is wrong with it at once, each at the key it is about. Pure."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
-
-from pydantic import ValidationError
 
 from bcce.config.document import Where, read_yaml
 from bcce.kit.errors import InvalidDocument
 from bcce.kit.events import EVENT_TYPES
 from bcce.kit.findings import Finding
-from bcce.workflows.definition import CONDITION, FOREACH, SCOPES, Step, StepList, WorkflowDefinition
+from bcce.workflows.connector import Connector
+from bcce.workflows.definition import CONDITION, FOREACH, SCOPES, Integration, Step, StepList, WorkflowDefinition
 from bcce.workflows.errors import InvalidExpression
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.form import did_you_mean, place_of, problem
 from bcce.workflows.language import RESILIENT
+from bcce.workflows.parameters import wrong_parameters
 from bcce.workflows.reader import read_all
-from bcce.workflows.step_type import StepType
+from bcce.workflows.step_type import Needing, StepType
 from bcce.workflows.visibility import Reads, Sight, surely_inside
 
 
 def check_text(
-    text: str, path: str | None, step_types: Mapping[str, StepType], expressions: Expressions
+    text: str,
+    path: str | None,
+    step_types: Mapping[str, StepType],
+    expressions: Expressions,
+    connectors: Mapping[str, Connector] | None = None,
 ) -> tuple[WorkflowDefinition | None, tuple[Finding, ...]]:
-    """The definition in `text` (None: it cannot be read at all) and everything that is wrong with it, in file order."""
+    """The definition in `text` (None: it cannot be read at all) and everything that is wrong with it, in file order.
+
+    `connectors` None: whether there are those that it names is not looked at.
+    """
     definition, problems = read_all(text, path)
     if definition is None:
         return None, tuple(problems)
-    return definition, _in_order([*problems, *check_definition(definition, step_types, expressions)])
+    return definition, _in_order([*problems, *check_definition(definition, step_types, expressions, connectors)])
 
 
-def check_definition(definition: WorkflowDefinition, step_types: Mapping[str, StepType], expressions: Expressions) -> tuple[Finding, ...]:
-    """All findings, in file order; none means that the workflow can be registered."""
-    checker = _Checker(definition, step_types, expressions)
+def check_definition(
+    definition: WorkflowDefinition,
+    step_types: Mapping[str, StepType],
+    expressions: Expressions,
+    connectors: Mapping[str, Connector] | None = None,
+) -> tuple[Finding, ...]:
+    """All findings, in file order; none means that the workflow can be registered. `connectors` as for `check_text`."""
+    checker = _Checker(definition, step_types, expressions, connectors)
     checker.run()
     if not checker.found:
         return ()
@@ -47,22 +58,26 @@ def check_definition(definition: WorkflowDefinition, step_types: Mapping[str, St
     return _in_order(findings)
 
 
-def check_support(definition: WorkflowDefinition) -> list[Finding]:
-    """What the language has and this release's engine does not act on: such a file is not run as if it did."""
-    asked: dict[Where, bool] = {
-        ("concurrency",): definition.concurrency is not None,
-        ("integrations",): bool(definition.integrations),
-        **{("inputs", name, "secret"): spec.secret for name, spec in definition.inputs.items()},
-    }
-    wanted = [where for where, is_asked in asked.items() if is_asked]
+def check_support(definition: WorkflowDefinition, step_types: Mapping[str, StepType]) -> list[Finding]:
+    """What a file asks for that nothing installed here does: it is not run as if something did."""
+    wanted: list[tuple[str, Where, str, str, str]] = [
+        ("workflow.not-supported", ("inputs", name, "secret"), "`secret` is not acted on by this release", "remove it", "secret")
+        for name, spec in definition.inputs.items()
+        if spec.secret
+    ]
+    for step in definition.all_steps():
+        for each in (step, step.fallback, step.compensate):
+            kind = step_types.get(each.type) if each is not None else None
+            lack = kind.lack(each.given) if each is not None and isinstance(kind, Needing) else None
+            if each is not None and lack is not None:
+                wanted.append((lack.rule, (*each.where, lack.key), f"step {each.id!r}: {lack.message}", lack.hint, each.id))
     if not wanted:
         return []
     document = read_yaml(definition.source)
     found = []
-    for where in wanted:
+    for rule, where, message, hint, text in wanted:
         line, column = place_of(document, where)
-        message = f"`{where[-1]}` is not acted on by this release"
-        found.append(problem("workflow.not-supported", message, line=line, column=column, hint="remove it", text=str(where[-1])))
+        found.append(problem(rule, message, line=line, column=column, hint=hint, text=text))
     return found
 
 
@@ -71,10 +86,17 @@ def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:
 
 
 class _Checker:
-    def __init__(self, definition: WorkflowDefinition, step_types: Mapping[str, StepType], expressions: Expressions) -> None:
+    def __init__(
+        self,
+        definition: WorkflowDefinition,
+        step_types: Mapping[str, StepType],
+        expressions: Expressions,
+        connectors: Mapping[str, Connector] | None,
+    ) -> None:
         self._definition = definition
         self._types = step_types
         self._expressions = expressions
+        self._connectors = connectors
         self._all = definition.by_id
         self._reads = Reads(definition, expressions, self._note)
         self.found: list[tuple[str, Where, str, str, str]] = []
@@ -86,10 +108,24 @@ class _Checker:
         if self._definition.concurrency is not None:
             self._reads.check(None, ("concurrency", "group"), self._definition.concurrency.group, Sight())
         for index, integration in enumerate(self._definition.integrations):
-            for name in integration.events:
-                if name not in EVENT_TYPES:
-                    where = ("integrations", index, "events")
-                    self._note("workflow.unknown-event", where, f"there is no event {name!r}", did_you_mean(name, EVENT_TYPES), text=name)
+            self._integration(integration, ("integrations", index))
+
+    def _integration(self, integration: Integration, where: Where) -> None:
+        for name in integration.events:
+            if name not in EVENT_TYPES:
+                message, hint = f"there is no event {name!r}", did_you_mean(name, EVENT_TYPES)
+                self._note("workflow.unknown-event", (*where, "events"), message, hint, text=name)
+        self._reads.check(None, where, dict(integration.parameters), Sight())
+        if self._connectors is None:
+            return
+        connector = self._connectors.get(integration.type)
+        if connector is None:
+            message, hint = f"there is no connector {integration.type!r}", did_you_mean(integration.type, self._connectors)
+            self._note("workflow.unknown-connector", (*where, "type"), message, hint, text=integration.type)
+            return
+        for path, message, hint in wrong_parameters(connector.params, integration.parameters, integration.type):
+            what = f"the integration {integration.type!r}" + (f", parameter {path[0]!r}" if path else "")
+            self._note("workflow.wrong-parameter", (*where, *path), f"{what}: {message}", hint, text=integration.type)
 
     def _list(self, body: StepList, sight: Sight) -> None:
         for circle in _circles(body):
@@ -174,44 +210,16 @@ class _Checker:
         self._parameters(step, kind)
 
     def _parameters(self, step: Step, kind: StepType) -> None:
-        """Checks literal parameters against the step type's schema; those with expressions only by name, until the run knows them."""
-        try:
-            kind.params.model_validate(dict(step.given))
-        except ValidationError as error:
-            wrong: dict[Where, list[str]] = {}
-            for found in error.errors(include_url=False):
-                is_about_name = found["type"] in ("missing", "extra_forbidden")
-                if is_about_name or not _has_expression(found.get("input")):
-                    # A union says of each of its kinds why it does not fit; they are one problem.
-                    where = found["loc"] if is_about_name else _standing(step.given, found["loc"])
-                    wrong.setdefault(where, []).append("there is no such parameter" if found["type"] == "extra_forbidden" else found["msg"])
-            for where, messages in wrong.items():
-                self._parameter(step, kind, where, messages)
-
-    def _parameter(self, step: Step, kind: StepType, path: Where, messages: list[str]) -> None:
-        known, name = kind.params.model_fields, ".".join(str(part) for part in path)
-        hint = f"{step.type} takes: {', '.join(known) or 'no parameters'}"
-        if len(path) == 1 and name not in known:
-            hint = did_you_mean(name, known, f"{step.type} takes")
-        message = " or ".join(dict.fromkeys(f"{text[:1].lower()}{text[1:]}" for text in messages))
-        what = f", parameter {name!r}" if name else ""
-        self._at(step, "workflow.wrong-parameter", f"step {step.id!r}{what}: {message}", hint, *path)
+        for path, message, hint in wrong_parameters(kind.params, step.given, step.type):
+            name = ".".join(str(part) for part in path)
+            what = f", parameter {name!r}" if name else ""
+            self._at(step, "workflow.wrong-parameter", f"step {step.id!r}{what}: {message}", hint, *path)
 
     def _at(self, step: Step, rule: str, message: str, hint: str, *path: str | int) -> None:
         self._note(rule, (*step.where, *path), message, hint, text=step.id)
 
     def _note(self, rule: str, where: Where, message: str, hint: str, *, text: str = "") -> None:
         self.found.append((rule, where, message, hint, text))
-
-
-def _standing(value: Any, path: Where) -> Where:
-    """As much of `path` as there is in `value`: the rest names the kinds of a union."""
-    for at, part in enumerate(path):
-        try:
-            value = value[part]
-        except (KeyError, IndexError, TypeError):
-            return path[:at]
-    return path
 
 
 def _circles(body: StepList) -> Iterator[list[str]]:
@@ -231,11 +239,3 @@ def _circles(body: StepList) -> Iterator[list[str]]:
                 del path[path.index(following) :]
             else:
                 path.append(following)
-
-
-def _has_expression(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return any(_has_expression(item) for item in value.values())
-    if isinstance(value, list | tuple):
-        return any(_has_expression(item) for item in value)
-    return isinstance(value, str) and "{{" in value

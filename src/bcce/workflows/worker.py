@@ -12,6 +12,7 @@ from bcce.observability.metrics import Metrics
 from bcce.storage.doors import Database
 from bcce.workflows import repository
 from bcce.workflows.calls import Worker as WorkerIdentity
+from bcce.workflows.concurrency.admission import Admission
 from bcce.workflows.dispatcher import Dispatcher
 from bcce.workflows.engine import Engine
 from bcce.workflows.journal import Journal, wake
@@ -57,6 +58,7 @@ class WorkflowWorker:
         db: Database,
         journal: Journal,
         dispatcher: Dispatcher,
+        admission: Admission,
         clock: Clock,
         ids: Ids,
         settings: WorkflowSettings,
@@ -66,6 +68,7 @@ class WorkflowWorker:
         self._db = db
         self._journal = journal
         self._dispatcher = dispatcher
+        self._admission = admission
         self._clock = clock
         self._settings = settings
         self._metrics = metrics
@@ -95,6 +98,7 @@ class WorkflowWorker:
         # The sweep would do it within a second.
         engine.tell_parent = self._tell_parent
         engine.trials = self._trials
+        engine.admit = self.admit
         await self._take_from_dead()
         await self._trials.choose()
         await self._dispatcher.start(engine.advance)
@@ -124,6 +128,11 @@ class WorkflowWorker:
         await self._db.write(lambda conn: wake(conn, run_id))
         self.ring(run_id)
 
+    async def admit(self, run_id: RunId) -> None:
+        """Gives turns in the concurrency group of a run that came or ended; does nothing for any other run."""
+        for admitted in await self._admission.admit_beside(run_id):
+            self.ring(admitted)
+
     async def _beat(self) -> None:
         sent_at = self._clock.monotonic()
         await self._journal.heartbeat(self._incarnation, self._incarnation, self._settings.lease_s)
@@ -134,6 +143,8 @@ class WorkflowWorker:
         await self._take_from_dead()
         for run_id, parent_id in await self._db.read(lambda conn: repository.untold(conn, _SWEEP_LIMIT)):
             await self._tell_parent(run_id, parent_id)
+        for run_id in await self._admission.sweep():
+            self.ring(run_id)
         await self._ring_due()
         if self._engine is not None:
             await self._engine.look()

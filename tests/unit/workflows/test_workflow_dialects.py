@@ -10,18 +10,13 @@ from tests.unit.workflows.kinds import Kind
 from bcce.workflows.definition import Step, Strategy
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.reader import read_definition
+from bcce.workflows.step_types.agent import AgentParams
 from bcce.workflows.validation import check_definition
 
 FOLDER = ROOT / "tests" / "fixtures" / "workflows"
 FILES = sorted(FOLDER.glob("*.yaml"))
 #: What a fragment is put into.
 NAME, STEPS = "name: fragment\n", "steps:\n  - {id: a, type: agent}\n"
-
-
-class AgentParams(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    context: dict[str, object] = {}
 
 
 class ScanParams(BaseModel):

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from pydantic import BaseModel, ConfigDict
 from tests.architecture.source import ROOT
 from tests.unit.workflows.json_schema import fits
 from tests.unit.workflows.kinds import Kind
@@ -27,17 +26,8 @@ BLOCK = re.compile(r"^```ya?ml\n(.*?)^```", re.DOTALL | re.MULTILINE)
 EXAMPLES = BLOCK.findall(PAGE)
 
 
-class AgentParams(BaseModel):
-    """A step type that BCCE has no part of yet."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    context: dict[str, object] = {}
-    policy: dict[str, object] = {}
-
-
 INSTALLED = Registry("bcce.step_types", StepType).all()  # type: ignore[type-abstract]  # a door
-PARAMS = {"agent": AgentParams, **{name: kind.params for name, kind in INSTALLED.items()}}  # type: ignore[attr-defined]  # each class has it
+PARAMS = {name: kind.params for name, kind in INSTALLED.items()}  # type: ignore[attr-defined]  # each class has it
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[example.split("name: ")[1].split()[0] for example in EXAMPLES])

@@ -14,6 +14,23 @@ from bcce.kit.errors import ExitCode, InvalidInput
 from bcce.kit.text import clean
 
 _LOOK_S = 0.3
+_COLUMNS = ("id", "workflow", "state", "waitingForGroup", "createdAt", "endedAt")
+#: What only the engine wants to know, and what is shown in another form.
+_UNSHOWN = frozenset(
+    {
+        "steps",
+        "wakeSeq",
+        "seenSeq",
+        "epoch",
+        "leaseOwner",
+        "definitionFormat",
+        "queue",
+        "priority",
+        "suspect",
+        "concurrency",
+        "integrations",
+    }
+)
 _OVER = ("completed", "failed", "cancelled", "dead")
 _MARKS = {"completed": "✓", "failed": "✗", "skipped": "-", "cancelled": "■", "waiting": "…", "started": "▸", "retrying": "↻"}
 
@@ -32,7 +49,7 @@ def group() -> None:
 def list_runs(state: str | None, workflow: str | None, cursor: str | None, limit: int, as_json: bool) -> None:
     """List runs, newest first."""
     page = call(lambda client: client.get("/api/v1/runs", state=state, workflow=workflow, cursor=cursor, limit=limit))
-    show_list(page["items"], ("id", "workflow", "state", "createdAt", "endedAt"), as_json=as_json, following=page["next"])
+    show_list(page["items"], _COLUMNS, as_json=as_json, following=page["next"])
 
 
 @group.command()
@@ -44,10 +61,8 @@ def show(run_id: str, as_json: bool) -> None:
     if as_json:
         show_item(run, as_json=True)
         return
-    show_item(
-        run, as_json=False, skip=("steps", "wakeSeq", "seenSeq", "epoch", "leaseOwner", "definitionFormat", "queue", "priority", "suspect")
-    )
-    for line in tree(run):
+    show_item(run, as_json=False, skip=_UNSHOWN)
+    for line in (*standing(run), *tree(run), *told(run)):
         click.echo(line)
 
 
@@ -142,8 +157,12 @@ def read_inputs(pairs: tuple[str, ...], file: str | None) -> dict[str, Any]:
 async def follow(client: Client, run_id: str, *, as_json: bool = False) -> int:
     """Prints each change of a run until it is over, or as JSON the run when it is; 0 when it ended well."""
     told: dict[str, str] = {}
+    was = ""
     while True:
         run = await client.get(f"/api/v1/runs/{segment(run_id)}")
+        if run["state"] == "queued" and was != "queued" and not as_json:
+            click.echo("\n".join(standing(run)))
+        was = run["state"]
         for step in run["steps"]:
             now = f"{step['state']}/{step['attempt']}"
             if told.get(step["key"]) != now and not as_json:
@@ -158,6 +177,23 @@ async def follow(client: Client, run_id: str, *, as_json: bool = False) -> int:
                 click.echo(json.dumps(run["output"], indent=2, ensure_ascii=False))
             return ExitCode.OK if run["state"] == "completed" else ExitCode.FAILED
         await asyncio.sleep(_LOOK_S)
+
+
+def standing(run: Mapping[str, Any]) -> Iterator[str]:
+    """One line about the run's concurrency group, if it has one."""
+    place = run.get("concurrency")
+    if place:
+        what = "has its turn" if place["hasTurn"] else f"waits for its turn, {place['ahead']} before it,"
+        yield f"  {what} in the concurrency group {clean(place['group'], limit=255)} (at most {place['limit']} at a time)"
+
+
+def told(run: Mapping[str, Any]) -> Iterator[str]:
+    """One line for each connector that hears of the run's events."""
+    for lane in run.get("integrations") or ():
+        counts = f"{lane['delivered']} delivered, {lane['pending']} waiting, {lane['givenUp']} given up"
+        why = f"  {_reason(lane['error'])}" if lane["error"] else ""
+        when = f"  tried {lane['failures']} times, again at {lane['nextTryAt']}" if lane["failures"] else ""
+        yield f"  → {lane['connector']}  {counts}{when}{why}"
 
 
 def tree(run: Mapping[str, Any]) -> Iterator[str]:

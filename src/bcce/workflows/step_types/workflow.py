@@ -12,9 +12,9 @@ from bcce.storage.doors import Database
 from bcce.workflows import repository
 from bcce.workflows.errors import ChildFailed
 from bcce.workflows.journal import wake
-from bcce.workflows.model import Effect, Run, RunState, StepResult, completed
+from bcce.workflows.model import Child, Effect, Run, RunState, StepResult, completed
 from bcce.workflows.repository import CHILD_GATE
-from bcce.workflows.service import Child, WorkflowService
+from bcce.workflows.service import WorkflowService
 from bcce.workflows.step_type import Commit, Done, Park, StepContext, StepOutcome
 
 MAX_DEPTH = 8
@@ -101,7 +101,7 @@ class WorkflowStep:
             correlation_id=context.correlation_id,
             subject=context.subject,
             version=given.version,
-            child=Child(id=child_id, parent_id=context.run_id, parent_key=context.key),
+            child=Child(id=child_id, parent_id=context.run_id, parent_key=context.key, is_awaited=given.wait),
         )
 
 

@@ -1,0 +1,1 @@
+"""Events of runs for connectors: who wants which, what was delivered, what was given up."""

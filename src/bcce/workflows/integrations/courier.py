@@ -1,0 +1,261 @@
+"""Follows the outbox for the events that connectors want, and delivers them: at least once, of each run in order.
+
+What is to be delivered is written in one transaction with the step forward in the outbox, and what became of it in one of its own, so an
+event is delivered again after a crash and never forgotten. Nothing here makes a run wait.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy import Connection
+
+from bcce.kit.clock import Clock
+from bcce.kit.errors import BcceError, InvalidInput
+from bcce.kit.ids import Ids, RunId
+from bcce.kit.text import canonical_json, digest
+from bcce.observability.metrics import Metrics
+from bcce.resilience import Breaker, BreakerPolicy, BreakerStore, RetryPolicy
+from bcce.storage import outbox
+from bcce.storage.doors import Database
+from bcce.storage.outbox import OutboxRow
+from bcce.workflows import repository as journal
+from bcce.workflows.connector import Connector, Delivery
+from bcce.workflows.errors import DeliveryFailed
+from bcce.workflows.expressions import Expressions
+from bcce.workflows.integrations import repository
+from bcce.workflows.integrations.repository import DELIVERED, GIVEN_UP, Lane
+from bcce.workflows.model import StepError
+from bcce.workflows.service import WorkflowService
+from bcce.workflows.settings import IntegrationSettings
+
+log = structlog.get_logger(__name__)
+
+CURSOR = "integrations"
+_PAGE = 500
+_IDLE_S = 1.0
+#: Events come in crowds; a look at each would cost more than what is looked for.
+_BREATH_S = 0.05
+#: So many events that nobody wants may be passed over before the cursor is written.
+_SKIPPED = 5_000
+#: How many events of one lane are delivered before others get their turn.
+_IN_A_ROW = 50
+#: What a lease lasts beyond the time that a delivery may take.
+_MARGIN_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Page:
+    position: int
+    wanted: list[dict[str, object]]
+    is_last: bool
+    finished: list[tuple[RunId, int]]
+
+
+class Courier:
+    """Delivers events until stopped. One per process; several processes share the work.
+
+    Args:
+        random: numbers in [0, 1) for the jitter of pauses.
+    """
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        ids: Ids,
+        metrics: Metrics,
+        breakers: BreakerStore,
+        connectors: Mapping[str, Connector],
+        workflows: WorkflowService,
+        expressions: Expressions,
+        settings: IntegrationSettings,
+        random: Callable[[], float],
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._metrics = metrics
+        self._connectors = connectors
+        self._workflows = workflows
+        self._expressions = expressions
+        self._settings = settings
+        self._random = random
+        self._owner = ids.new("wrk")
+        self._lease_s = settings.timeout_s + _MARGIN_S
+        self._breaker = Breaker(breakers, BreakerPolicy(probe_s=self._lease_s))
+        self._retry = RetryPolicy(base_s=settings.retry_base_s, cap_s=settings.retry_cap_s)
+        self._news = asyncio.Event()
+        self._position = self._written = 0
+        self._busy: dict[tuple[RunId, int], asyncio.Task[None]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begins to follow, from where the last process stopped."""
+        self._db.on_commit(self._news.set)
+        self._task = asyncio.create_task(self._follow(), name="integrations")
+
+    async def stop(self) -> None:
+        """Ends following and cuts off what is being delivered; it is delivered again by whoever comes next."""
+        tasks = [*([self._task] if self._task is not None else []), *self._busy.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def is_following(self) -> bool:
+        """The loop lives."""
+        return self._task is not None and not self._task.done()
+
+    async def _follow(self) -> None:
+        while True:
+            self._news.clear()
+            try:
+                while not await self._collect():
+                    pass
+                await self._begin()
+            except BcceError as error:
+                log.warning("integrations.retrying", code=error.code, reason=error.message)
+                await self._clock.sleep(_IDLE_S)
+            except Exception:  # the loop that must outlive any one event; the next turn reads the same position again
+                log.exception("integrations.failed")
+                await self._clock.sleep(_IDLE_S)
+            try:
+                async with asyncio.timeout(_IDLE_S):
+                    await self._news.wait()
+                    await self._clock.sleep(_BREATH_S)
+            except TimeoutError:
+                pass  # a look every second is the guarantee behind the notification
+
+    async def _collect(self) -> bool:
+        """Writes down what is to be delivered of the next events; whether they were the last."""
+        page = await self._db.read(self._read)
+        if page.wanted or page.finished or page.position - self._written >= _SKIPPED:
+
+            def write(conn: Connection) -> None:
+                repository.add(conn, page.wanted)
+                repository.close_lanes(conn, page.finished)
+                outbox.advance_cursor(conn, CURSOR, page.position)
+
+            await self._db.write(write)
+            self._written = page.position
+        self._position = page.position
+        return page.is_last
+
+    def _read(self, conn: Connection) -> _Page:
+        """The next events, as of one moment: a run whose lanes are not there yet has published nothing yet either."""
+        begin = max(self._position, outbox.cursor(conn, CURSOR))
+        if not repository.has_open_lanes(conn):
+            return _Page(position=max(begin, outbox.head(conn)), wanted=[], is_last=True, finished=[])
+        rows = outbox.read_after(conn, begin, _PAGE, tenant_id=None)
+        is_last = len(rows) < _PAGE
+        return _Page(
+            position=rows[-1].position if rows else begin,
+            wanted=repository.wanted(conn, rows),
+            is_last=is_last,
+            finished=repository.finished_lanes(conn) if is_last else [],
+        )
+
+    async def _begin(self) -> None:
+        """Begins to deliver in as many lanes as may be at once."""
+        free = self._settings.at_once - len(self._busy)
+        if free <= 0:
+            return
+        busy = set(self._busy)
+        for lane in await self._db.read(lambda conn: repository.due_lanes(conn, free, without=busy)):
+            self._busy[lane] = task = asyncio.create_task(self._deliver_all(*lane))
+            task.add_done_callback(lambda _, lane=lane: self._ended(lane))  # type: ignore[misc]  # the lane of this turn
+
+    def _ended(self, lane: tuple[RunId, int]) -> None:
+        del self._busy[lane]
+        self._news.set()
+
+    async def _deliver_all(self, run_id: RunId, number: int) -> None:
+        """Delivers what waits in a lane until something fails."""
+        try:
+            for _ in range(_IN_A_ROW):
+                if not await self._deliver_next(run_id, number):
+                    return
+        except BcceError as error:
+            log.warning("integrations.retrying", run_id=run_id, code=error.code, reason=error.message)
+            await self._clock.sleep(_IDLE_S)
+
+    async def _deliver_next(self, run_id: RunId, number: int) -> bool:
+        """Delivers a lane's first event; whether the next one may follow."""
+        lane = await self._db.write(lambda conn: repository.take_lane(conn, run_id, number, self._owner, self._lease_s))
+        if lane is None:
+            return False
+        row = await self._db.read(lambda conn: repository.first_pending(conn, lane))
+        if row is None:
+            await self._db.write(lambda conn: repository.release(conn, lane, self._owner))
+            return False
+        try:
+            await self._deliver(lane, row)
+        except BcceError as error:
+            return await self._failed(lane, row, error)
+        except Exception:  # a plugin's connector may raise anything, and must not take other lanes along
+            log.exception("integrations.connector_broken", connector=lane.connector, run_id=run_id)
+            return await self._failed(lane, row, DeliveryFailed(f"the connector {lane.connector!r} broke; the log has the details"))
+        self._metrics.delivery_ended(lane.connector, "delivered")
+        await self._settle(lane, row, DELIVERED, None)
+        return True
+
+    async def _deliver(self, lane: Lane, row: OutboxRow) -> None:
+        connector = self._connectors.get(lane.connector)
+        if connector is None:
+            raise DeliveryFailed(f"no connector {lane.connector!r} is installed here", hint="install the plugin that brings it")
+        run = await self._db.read(lambda conn: journal.get_run(conn, lane.run_id, lane.tenant_id))
+        if run is None:
+            raise InvalidInput(f"there is no run {lane.run_id}")
+        definition = await self._workflows.load(run.definition_id, run.definition_format)
+        given = self._expressions.render(dict(definition.integrations[lane.number].parameters), {"inputs": dict(run.inputs)})
+        try:
+            params = connector.params.model_validate(given)
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False))
+            raise InvalidInput(f"parameters of the integration {lane.connector!r}: {problems}") from error
+        delivery = Delivery(
+            event_id=row.id,
+            run_id=lane.run_id,
+            tenant_id=lane.tenant_id,
+            type=row.type,
+            timestamp=row.at,
+            source=row.source,
+            data=row.data,
+            attempt=lane.failures + 1,
+        )
+        where = f"connector:{lane.connector}:{digest(canonical_json(given))[-16:]}"
+        await self._breaker.call(lane.tenant_id, where, lambda: self._in_time(connector.deliver(delivery, params), lane))
+
+    async def _in_time(self, delivering: Coroutine[Any, Any, None], lane: Lane) -> None:
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                await delivering
+        except TimeoutError as error:
+            raise DeliveryFailed(f"the connector {lane.connector!r} took longer than {self._settings.timeout_s:g} s") from error
+
+    async def _failed(self, lane: Lane, row: OutboxRow, error: BcceError) -> bool:
+        """Tries again later, or gives the event up; whether the next one may follow."""
+        reason = StepError.of(error).to_dict()
+        facts = {"connector": lane.connector, "run_id": lane.run_id, "event_id": row.id, "event_type": row.type, "code": error.code}
+        is_late = await self._db.read(lambda conn: repository.failing_for(conn, lane, self._settings.give_up_s))
+        if error.retryable and not is_late:
+            delay_s = self._retry.delay_s(lane.failures + 1, random=self._random())
+            await self._db.write(lambda conn: repository.postpone(conn, lane, self._owner, delay_s=delay_s, error=reason))
+            self._metrics.delivery_ended(lane.connector, "failed")
+            log.warning("integrations.delivery_failed", **facts, reason=error.message, retry_in_s=round(delay_s, 1))
+            return False
+        self._metrics.delivery_ended(lane.connector, "given-up")
+        log.error("integrations.event_given_up", **facts, reason=error.message, attempts=lane.failures + 1)
+        await self._settle(lane, row, GIVEN_UP, reason)
+        return True
+
+    async def _settle(self, lane: Lane, row: OutboxRow, state: str, error: Mapping[str, object] | None) -> None:
+        def write(conn: Connection) -> None:
+            if repository.settle(conn, lane, row.id, self._owner, state=state, error=error):
+                repository.release(conn, lane, self._owner)
+
+        await self._db.write(write)

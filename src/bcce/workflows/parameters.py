@@ -1,0 +1,50 @@
+"""Parameters of a file against the model that takes them, as far as they are known before the run. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from bcce.config.document import Where
+from bcce.workflows.form import did_you_mean
+
+
+def wrong_parameters(model: type[BaseModel], given: Mapping[str, object], what: str) -> Iterator[tuple[Where, str, str]]:
+    """What is wrong with the literal ones among `given`, as path, message and hint; those with expressions are checked only by name.
+
+    `what` is the type that takes them, for the hint.
+    """
+    try:
+        model.model_validate(dict(given))
+    except ValidationError as error:
+        wrong: dict[Where, list[str]] = {}
+        for found in error.errors(include_url=False):
+            is_about_name = found["type"] in ("missing", "extra_forbidden")
+            if is_about_name or not _has_expression(found.get("input")):
+                # A union says of each of its kinds why it does not fit; they are one problem.
+                where = found["loc"] if is_about_name else _standing(given, found["loc"])
+                wrong.setdefault(where, []).append("there is no such parameter" if found["type"] == "extra_forbidden" else found["msg"])
+        for where, messages in wrong.items():
+            known, name = model.model_fields, ".".join(str(part) for part in where)
+            hint = f"{what} takes: {', '.join(known) or 'no parameters'}"
+            if len(where) == 1 and name not in known:
+                hint = did_you_mean(name, known, f"{what} takes")
+            yield where, " or ".join(dict.fromkeys(f"{text[:1].lower()}{text[1:]}" for text in messages)), hint
+
+
+def _standing(value: Any, path: Where) -> Where:
+    """As much of `path` as there is in `value`: the rest names the kinds of a union."""
+    for at, part in enumerate(path):
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return path[:at]
+    return path
+
+
+def _has_expression(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(_has_expression(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(_has_expression(item) for item in value)
+    return isinstance(value, str) and "{{" in value

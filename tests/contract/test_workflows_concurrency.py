@@ -1,0 +1,213 @@
+"""The rules of concurrency groups on every database, with many who start, end, cancel, pause and admit at the same time."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+from sqlalchemy import Connection, func, select
+
+from bcce.kit.clock import SystemClock
+from bcce.kit.errors import Conflict
+from bcce.kit.ids import DEFAULT_TENANT, Ids, RunId
+from bcce.runtime.tables import metadata
+from bcce.security.actor import system_actor
+from bcce.security.audit import AuditLog
+from bcce.security.audit.tables import audit as audit_table
+from bcce.security.crypto import StateKeys
+from bcce.storage.doors import Database, Hooks, open_database
+from bcce.workflows import repository
+from bcce.workflows.concurrency.admission import Admission
+from bcce.workflows.concurrency.repository import KEEPS_PLACE
+from bcce.workflows.concurrency.tables import groups, places
+from bcce.workflows.control import RunControl
+from bcce.workflows.expressions import Expressions
+from bcce.workflows.journal import add_items
+from bcce.workflows.model import RunState
+from bcce.workflows.service import WorkflowService
+from bcce.workflows.step_types.data import SetStep
+from bcce.workflows.tables import runs
+
+CLOCK = SystemClock()
+IDS = Ids(CLOCK)
+ACTOR = system_actor("test")
+WORKFLOW = "name: {name}\nconcurrency: {{group: '{{{{ inputs.group }}}}', limit: {limit}, cancel_in_progress: {cancels}}}\n"
+WORKFLOW += "inputs: {{group: string}}\nsteps: [{{id: a, type: set}}]\n"
+
+
+class Process:
+    """One process: its own connections, its own admission."""
+
+    def __init__(self, db: Database, audit: AuditLog) -> None:
+        self.db = db
+        self.workflows = WorkflowService(
+            db=db, clock=CLOCK, ids=IDS, step_types={"set": SetStep()}, expressions=Expressions(), connectors={}
+        )
+        self.control = RunControl(db=db, clock=CLOCK, ids=IDS, audit=audit, workflows=self.workflows)
+        self.admission = Admission(db=db, clock=CLOCK, ids=IDS, control=self.control)
+
+    async def start(self, workflow: str, group: str) -> RunId:
+        def write(conn: Connection) -> RunId:
+            return self.workflows.start(ACTOR, conn, workflow=workflow, inputs={"group": group}, correlation_id="cor_test")
+
+        return await self.db.write(write)
+
+    async def end(self, run_id: RunId, state: RunState) -> None:
+        """What a worker does at a run's end: one commit of the run's own row."""
+
+        def write(conn: Connection) -> None:
+            run = repository.get_run(conn, run_id)
+            assert run is not None
+            if repository.lock_run(conn, run_id, run.epoch):
+                add_items(conn, repository.end_run(run_id, state, output=None, error=None))
+
+        await self.db.write(write)
+
+    async def active(self) -> list[RunId]:
+        query = select(runs.c.id).where(runs.c.state == RunState.ACTIVE)
+        return [RunId(found) for found in await self.db.read(lambda conn: conn.execute(query).scalars().all())]
+
+
+@pytest.fixture
+async def processes(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[list[Process]]:
+    """Two processes on a server, one on an embedded database, which can have no other."""
+    keys = StateKeys.load_or_create(tmp_path_factory.mktemp("keys") / "keys")
+    async with AsyncExitStack() as stack:
+        opened: list[Process] = []
+        for _ in range(1 if database_url.startswith("sqlite") else 2):
+            audit = AuditLog(keys.audit, CLOCK, IDS)
+            hooks = Hooks(cipher=keys.cipher)
+            db = await stack.enter_async_context(open_database(database_url, clock=CLOCK, ids=IDS, fence_table=runs, hooks=hooks))
+            if not opened:
+                await db.migrate(metadata.create_all)
+            opened.append(Process(db, audit))
+        for name, limit, cancels in (("one", 1, "false"), ("three", 3, "false"), ("newest", 1, "true")):
+            await opened[0].workflows.register(ACTOR, WORKFLOW.format(name=name, limit=limit, cancels=cancels), "test.yaml")
+        yield opened
+
+
+async def count(db: Database, *states: RunState) -> int:
+    return await db.read(lambda conn: conn.execute(select(func.count()).select_from(runs).where(runs.c.state.in_(states))).scalar_one())
+
+
+async def test_turns_are_given_in_order_of_creation(processes: list[Process]) -> None:
+    process = processes[0]
+    started = [await process.start("one", "g") for _ in range(4)]
+    turns: list[RunId] = []
+    for _ in started:
+        await process.admission.sweep()
+        (active,) = await process.active()
+        turns.append(active)
+        await process.end(active, RunState.COMPLETED)
+
+    assert turns == started
+
+
+async def test_two_processes_never_give_more_turns_than_there_are(processes: list[Process]) -> None:
+    for _ in range(10):
+        await processes[0].start("three", "g")
+    await asyncio.gather(*(process.admission.admit(DEFAULT_TENANT, "g") for process in processes for _ in range(6)))
+
+    assert await count(processes[0].db, RunState.ACTIVE) == 3
+
+
+async def test_a_run_of_another_release_keeps_its_place(processes: list[Process]) -> None:
+    process = processes[0]
+    first, _ = await process.start("one", "g"), await process.start("one", "g")
+    await process.admission.sweep()
+    await process.db.write(lambda conn: conn.execute(runs.update().where(runs.c.id == first).values(state=RunState.NEEDS_UPGRADE)))
+
+    assert await process.admission.sweep() == []
+    assert await count(process.db, RunState.QUEUED) == 1
+
+
+async def test_the_newest_waits_until_those_before_it_have_ended(processes: list[Process]) -> None:
+    process = processes[0]
+    first, second = [await process.start("three", "g") for _ in range(2)]
+    await process.admission.sweep()
+    newest = await process.start("newest", "g")
+    await process.admission.sweep()
+    cancelled = select(runs.c.id).where(runs.c.cancel_at.is_not(None))
+    assert set(await process.db.read(lambda conn: conn.execute(cancelled).scalars().all())) == {first, second}
+    assert await process.admission.sweep() == []
+
+    for run_id in (first, second):
+        await process.end(run_id, RunState.CANCELLED)
+    assert await process.admission.sweep() == [newest]
+
+
+async def test_a_dead_process_leaves_nothing_that_another_cannot_finish(processes: list[Process]) -> None:
+    """Every order of a death in the middle of cancelling is a state between two transactions, of which each is looked at again."""
+    process = processes[0]
+    before = [await process.start("three", "g") for _ in range(3)]
+    await process.admission.sweep()
+    newest = await process.start("newest", "g")
+    # The process died after the first of three cancellations.
+    await process.control.supersede(system_actor("concurrency"), before[0], by=newest, group="g")
+
+    await processes[-1].admission.sweep()
+    query = select(runs.c.id).where(runs.c.cancel_at.is_not(None))
+    assert set(await process.db.read(lambda conn: conn.execute(query).scalars().all())) == set(before)
+    told = select(func.count()).select_from(audit_table).where(audit_table.c.action == "run.cancelled")
+    assert await process.db.read(lambda conn: conn.execute(told).scalar_one()) == 3
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_no_order_breaks_the_limit_or_forgets_a_run(processes: list[Process], seed: int) -> None:
+    """Random starts, ends, cancels, pauses, second tries and looks, all at once, until every run is over."""
+    chance = random.Random(seed)  # noqa: S311 - a reproducible test, no secret
+    names = ["a", "b"]
+    started: list[RunId] = []
+    worst = {"one": 0, "three": 0}
+    left = 30
+
+    async def watch() -> None:
+        """As of one moment: no more turns than the group's limit."""
+        query = select(places.c.group_name, func.count()).join(runs, runs.c.id == places.c.run_id)
+        query = query.where(places.c.has_turn, runs.c.state.in_(KEEPS_PLACE)).group_by(places.c.group_name)
+        for name, taken in await processes[0].db.read(lambda conn: [tuple(row) for row in conn.execute(query)]):
+            kind = name.partition(" ")[0]
+            worst[kind] = max(worst[kind], taken)
+
+    async def act(process: Process) -> None:
+        nonlocal left
+        what = chance.random()
+        if what < 0.35 and left > 0:
+            left -= 1
+            kind = chance.choice(["one", "three", "newest"])
+            group = f"{'three' if kind == 'three' else 'one'} {chance.choice(names)}"
+            started.append(await process.start(kind, group))
+        elif what < 0.7:
+            active = await process.active()
+            if active:
+                await process.end(chance.choice(active), chance.choice([RunState.COMPLETED, RunState.FAILED, RunState.DEAD]))
+        elif started:
+            change = chance.choice([process.control.cancel, process.control.pause, process.control.resume, process.control.retry])
+            with contextlib.suppress(Conflict):
+                await change(ACTOR, chance.choice(started))
+        await process.admission.sweep()
+        await watch()
+
+    for _ in range(25):
+        await asyncio.gather(*(act(chance.choice(processes)) for _ in range(4)))
+    assert len(started) > 15
+
+    for _ in range(200):
+        if not await count(processes[0].db, *repository.LIVE):
+            break
+        for run_id in started:
+            with contextlib.suppress(Conflict):
+                await processes[0].control.resume(ACTOR, run_id)
+        for run_id in await processes[0].active():
+            await processes[0].end(run_id, RunState.COMPLETED)
+        await processes[-1].admission.sweep()
+    assert await count(processes[0].db, *repository.LIVE) == 0
+    assert worst["one"] == 1
+    assert 1 <= worst["three"] <= 3
+    for kind in ("one", "three"):
+        for name in names:
+            await processes[0].admission.admit(DEFAULT_TENANT, f"{kind} {name}")
+    assert await processes[0].db.read(lambda conn: conn.execute(select(places.c.run_id)).all()) == []
+    assert len(await processes[0].db.read(lambda conn: conn.execute(select(groups.c.name)).all())) <= 4
