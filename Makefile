@@ -31,8 +31,8 @@ demo: $(BASE) ## Watch a broken service being repaired, from its alert to the cl
 test: $(DEV) ## Run all tests on all processors (ARGS="-k journal")
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
-soak: $(DEV) ## Kill the server at every journal boundary, 20 times over (BCCE_SOAK_ROUNDS=20)
-	BCCE_SOAK_ROUNDS=$${BCCE_SOAK_ROUNDS:-20} $(BIN)/python -m pytest -n auto tests/acceptance -m soak $(ARGS)
+soak: $(DEV) ## Kill the server at every journal boundary, 20 times over, and 2,000 random workflows (BCCE_SOAK_ROUNDS=20)
+	BCCE_SOAK_ROUNDS=$${BCCE_SOAK_ROUNDS:-20} $(BIN)/python -m pytest -n auto tests/acceptance tests/integration -m soak $(ARGS)
 
 cover: $(DEV) ## Run all tests and check how much of the code they reach
 	$(BIN)/python -m pytest -n auto --cov --cov-report= $(ARGS)

@@ -101,11 +101,12 @@ class Maker:
 
     def _simple(self, kind: str, name: str) -> str:
         undone = f"compensate: {{type: emit, event: undo-{name}}}"
+        other = f"fallback: {{type: emit, event: f-{name}}}"
         return {
             "work": f"type: work\nvalue: {name}\nseconds: {self._chance.choice([0, 0.005])}",
             "retry": "type: work\nfails: 2\nretry: {attempts: 3, base: 1ms}",
-            "resilient": f"type: resilient\nretry: {{attempts: 2, base: 1ms}}\nfallback: {{type: emit, event: r-{name}}}\nstep: {{type: work, fails: 2}}",
-            "fallback": f"type: work\nfails: -1\nretryable: false\nfallback: {{type: emit, event: f-{name}}}",
+            "resilient": f"type: resilient\nretry: {{attempts: 2, base: 1ms}}\n{other}\nstep: {{type: work, fails: 2}}",
+            "fallback": f"type: work\nfails: -1\nretryable: false\n{other}",
             "compensate": f"type: work\n{undone}",
             "emit": f"type: emit\nevent: {name}\n{undone}" if self._is_racy else f"type: emit\nevent: {name}",
             "watch": "type: watch\nseconds: 0.01",

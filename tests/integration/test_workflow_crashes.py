@@ -29,8 +29,10 @@ from bcce.workflows.model import Run, RunState, StepRecord, StepState
 from bcce.workflows.sandbox import why_not
 from bcce.workflows.tables import runs, steps
 
+pytestmark = pytest.mark.soak
 T = TypeVar("T")
-ROUNDS = int(os.environ.get("BCCE_SOAK_ROUNDS", "1"))
+#: `make soak` asks for 20 rounds, and gets ten times as many workflows.
+ROUNDS = max(1, int(os.environ.get("BCCE_SOAK_ROUNDS", "1")) // 2)
 #: So many workflows run at once in one process, and share its deaths.
 TOGETHER = 5
 GROUPS = 30 * ROUNDS

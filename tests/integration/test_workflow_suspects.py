@@ -1,14 +1,11 @@
 """A run that kills whatever process advances it: it ends in the dead letter, and takes nobody along."""
 
 import json
-import sqlite3
-from collections import Counter
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
-from tests.integration.worker_process import Worker, step_types, wait_until
+from tests.integration.worker_process import Worker, states, step_types, wait_until
 from tests.integration.workflow_support import ACTOR, events, look
 
 from bcce.kit.ids import RunId
@@ -39,12 +36,6 @@ async def begin(home: Path, trace: Path, *, seconds: float, poisons: int, count:
             return bad, before + [one("well") for _ in range(count - len(before))]
 
         return await runtime.db.write(write)
-
-
-def states(home: Path) -> Counter[str]:
-    """How many runs are in which state, read past the process that has the database."""
-    with closing(sqlite3.connect(f"file:{home / 'bcce.db'}?mode=ro", uri=True, timeout=10)) as conn:
-        return Counter(dict(conn.execute("SELECT state, count(*) FROM runs GROUP BY state").fetchall()))
 
 
 @pytest.mark.parametrize(

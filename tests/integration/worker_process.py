@@ -1,7 +1,7 @@
 """A process that does nothing but advance runs, to be killed: its step types leave traces outside of the database.
 
-Traces are lines in one file, each written with one `write` to a file opened with O_APPEND, so that none is lost with its process and none is
-mixed with another's.
+Traces are lines in one file, each written with one `write` to a file opened with O_APPEND, so that none is lost with its process and none
+is mixed with another's.
 """
 
 import asyncio
@@ -9,8 +9,11 @@ import multiprocessing
 import os
 import random
 import signal
+import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import timedelta
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -47,6 +50,11 @@ def leave(path: Path, *words: object) -> None:
         os.write(handle, (" ".join(map(str, words)) + "\n").encode())
     finally:
         os.close(handle)
+
+
+def traces(path: Path) -> list[list[str]]:
+    """The words of each line that was left."""
+    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
 
 
 class Poison(Work):
@@ -191,3 +199,9 @@ def wait_until(is_true: Callable[[], bool], workers: list[Worker], *, seconds: f
         assert time.monotonic() - began < seconds, workers[0].log.read_text()[-4000:]
         time.sleep(0.02)
     return born
+
+
+def states(home: Path) -> Counter[str]:
+    """How many runs are in which state, read past the process that has the database."""
+    with closing(sqlite3.connect(f"file:{home / 'bcce.db'}?mode=ro", uri=True, timeout=10)) as conn:
+        return Counter(dict(conn.execute("SELECT state, count(*) FROM runs GROUP BY state").fetchall()))

@@ -4,6 +4,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from bcce.api.streams import RunStreams
 from bcce.kit.errors import InvalidInput
 from bcce.kit.text import clean
 from bcce.runtime import Runtime
@@ -14,6 +15,11 @@ from bcce.security.origin import authenticate
 def get_runtime(request: Request) -> Runtime:
     """The runtime that the application was made for."""
     return cast(Runtime, request.app.state.runtime)
+
+
+def get_streams(request: Request) -> RunStreams:
+    """The streams of this server."""
+    return cast(RunStreams, request.app.state.streams)
 
 
 async def get_actor(request: Request) -> Actor:
@@ -40,4 +46,5 @@ async def check_query(request: Request) -> None:
 
 
 RuntimeDep = Annotated[Runtime, Depends(get_runtime)]
+StreamsDep = Annotated[RunStreams, Depends(get_streams)]
 ActorDep = Annotated[Actor, Depends(get_actor)]

@@ -1,8 +1,6 @@
 """Runs: starting them, looking at them, following them, and what people do to them."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
@@ -10,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
-from bcce.api.context import ActorDep, RuntimeDep
+from bcce.api.context import ActorDep, RuntimeDep, StreamsDep
 from bcce.api.wire import wire
 from bcce.kit.clock import format_time
 from bcce.kit.errors import InvalidInput
@@ -18,17 +16,11 @@ from bcce.kit.ids import RunId
 from bcce.kit.text import canonical_json
 from bcce.observability.correlation import current_correlation
 from bcce.runtime import Runtime
-from bcce.security.actor import Actor
-from bcce.storage.outbox import OutboxRow, position_before, read_after
+from bcce.storage.outbox import OutboxRow, position_before
 from bcce.workflows.model import Run
 from bcce.workflows.repository import LIVE
 
 router = APIRouter(prefix="/api/v1", tags=["runs"])
-
-_PAGE = 500
-#: Proxies cut connections on which nothing is said for a minute.
-_BEAT_S = 15.0
-_LOOK_S = 0.2
 
 
 class NewRun(BaseModel):
@@ -137,11 +129,16 @@ async def rerun_run(run_id: str, given: Rerun, runtime: RuntimeDep, actor: Actor
 
 @router.get("/runs/{run_id}/events", summary="Follow a run: its events as they happen", response_class=StreamingResponse)
 async def follow_run(
-    run_id: str, runtime: RuntimeDep, actor: ActorDep, last_event_id: Annotated[str | None, Header(max_length=20)] = None
+    run_id: str,
+    runtime: RuntimeDep,
+    streams: StreamsDep,
+    actor: ActorDep,
+    last_event_id: Annotated[str | None, Header(max_length=20)] = None,
 ) -> Response:
     """Server-sent events; each has the event's position as its id, and `Last-Event-ID` continues behind one without a gap.
 
-    The stream ends with the run; a reader that comes back after that gets 204, which tells a browser to stop.
+    The stream ends with the run; a reader that comes back after that gets 204, which tells a browser to stop. It ends as well when the
+    server is stopped; the next one continues it.
     """
     run, _ = await runtime.workflows.run(actor, RunId(run_id))
     if last_event_id is not None and not last_event_id.isdigit():
@@ -150,41 +147,17 @@ async def follow_run(
         position = await runtime.db.read(lambda conn: position_before(conn, run.created_at))
     else:
         position = int(last_event_id)
-    first, seen = await _events_of(runtime, run, position)
+    first, seen = await streams.events_of(run, position)
     if last_event_id is not None and not first and run.state not in LIVE:
         return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_stream(runtime, actor, run, first, seen), media_type="text/event-stream", headers=headers)
+    messages = _messages(streams.follow(actor, run, seen, first))
+    return StreamingResponse(messages, media_type="text/event-stream", headers=headers)
 
 
-async def _stream(runtime: Runtime, actor: Actor, run: Run, rows: list[OutboxRow], position: int) -> AsyncIterator[bytes]:
-    quiet_s = 0.0
-    while True:
-        for row in rows:
-            yield _message(row)
-        # Looked at before the events are read, so that all events of a run that is over are among them.
-        state = await runtime.workflows.state(actor, run.id)
-        rows, position = await _events_of(runtime, run, position)
-        if rows:
-            quiet_s = 0.0
-        elif state not in LIVE:
-            return
-        else:
-            await asyncio.sleep(_LOOK_S)
-            quiet_s += _LOOK_S
-            if quiet_s >= _BEAT_S:
-                quiet_s = 0.0
-                yield b": still here\n\n"
-
-
-async def _events_of(runtime: Runtime, run: Run, position: int) -> tuple[list[OutboxRow], int]:
-    """The run's next events behind a position, and up to where all events have been looked at."""
-    while True:
-        rows = await runtime.db.read(partial(read_after, position=position, limit=_PAGE, tenant_id=run.tenant_id))
-        own = [row for row in rows if row.data.get("workflowId") == run.id]
-        position = rows[-1].position if rows else position
-        if own or len(rows) < _PAGE:
-            return own, position
+async def _messages(events: AsyncIterator[OutboxRow | None]) -> AsyncIterator[bytes]:
+    async for row in events:
+        yield _message(row) if row is not None else b": still here\n\n"
 
 
 def _message(row: OutboxRow) -> bytes:

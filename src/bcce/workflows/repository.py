@@ -4,14 +4,28 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, RowMapping, Select, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from bcce.kit.ids import DefinitionId, RunId, TenantId
 from bcce.storage.doors import Item
 from bcce.storage.types import db_now
 from bcce.storage.upsert import upsert
 from bcce.workflows.model import KNOWN_FORMATS, Run, RunState, StepRecord, StepState
-from bcce.workflows.tables import definitions, gates, runs, signals, steps, workers
+from bcce.workflows.tables import definitions, gates, runs, signals, steps
 
 #: The kind of gate at which a run waits for one that it started; the gate's name is that run's id.
 CHILD_GATE = "run"

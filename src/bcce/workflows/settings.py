@@ -92,7 +92,10 @@ class WorkflowSettings(Section):
     heartbeat_s: float = Field(default=3.0, gt=0, le=60, description="Seconds between a worker's heartbeats; well below the lease.")
     sweep_s: float = Field(default=1.0, gt=0, le=60, description="Seconds between looks for runs whose ring was lost or whose worker died.")
     crash_limit: int = Field(
-        default=10, ge=1, le=1000, description="A run whose worker dies this many times without any progress goes to the dead letter."
+        default=10,
+        ge=1,
+        le=1000,
+        description="A run whose worker dies this many times while it has nothing else, without progress, goes to the dead letter.",
     )
     directory: str | None = Field(
         default=None, description="A folder with workflow files (*.yaml) that are registered at start; null for the built-in ones only."

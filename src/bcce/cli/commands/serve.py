@@ -15,6 +15,9 @@ from bcce.cli.loop import run_long
 from bcce.cli.settings import home, load_settings
 from bcce.kit.errors import Conflict, InvalidInput
 
+#: For requests that are in progress when the server is stopped; a reader that takes nothing any more is then cut off.
+_GRACE_S = 5
+
 
 @click.command()
 @click.option("--host", help="The address to listen on; only this machine by default.")
@@ -33,18 +36,20 @@ async def _serve(settings, where: Path) -> None:  # type: ignore[no-untyped-def]
     import uvicorn  # noqa: PLC0415 - the server's code is only loaded to serve
 
     from bcce.api.app import create_app  # noqa: PLC0415 - as above
+    from bcce.api.streams import RunStreams  # noqa: PLC0415 - as above
     from bcce.observability.logging import configure_logging  # noqa: PLC0415 - as above
     from bcce.runtime import open_runtime  # noqa: PLC0415 - as above
 
     configure_logging(settings.logging.format, settings.logging.level, secrets=settings.database.secrets())
     listener = _listen(settings.server.host, settings.server.port)
     async with open_runtime(settings, home=where) as runtime:
+        streams = RunStreams(runtime)
         config = uvicorn.Config(
-            create_app(runtime),
+            create_app(runtime, streams),
             log_config=None,
             access_log=False,
             lifespan="off",
-            timeout_graceful_shutdown=10,
+            timeout_graceful_shutdown=_GRACE_S,
             server_header=False,
             proxy_headers=False,
         )
@@ -52,7 +57,7 @@ async def _serve(settings, where: Path) -> None:  # type: ignore[no-untyped-def]
         # Uvicorn's own handlers end the process by the signal once it is down, before the runtime is closed.
         server.capture_signals = contextlib.nullcontext  # type: ignore[assignment, method-assign]  # uvicorn offers no other way
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
+            asyncio.get_running_loop().add_signal_handler(number, _stop, server, streams, number)
         address = f"http://{settings.server.host}:{listener.getsockname()[1]}"
         _announce(where, address)
         click.echo(f"BCCE listens on {address}; the administrator's token lies in {where / 'admin.token'}", err=True)
@@ -60,6 +65,12 @@ async def _serve(settings, where: Path) -> None:  # type: ignore[no-untyped-def]
             await server.serve(sockets=[listener])
         finally:
             (where / SERVER_FILE).unlink(missing_ok=True)
+
+
+def _stop(server, streams, number: int) -> None:  # type: ignore[no-untyped-def]  # both are imported above
+    """Streams first: the server waits for every request that is not done."""
+    streams.close()
+    server.handle_exit(number, None)
 
 
 def _listen(host: str, port: int) -> socket.socket:

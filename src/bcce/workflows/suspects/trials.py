@@ -10,7 +10,6 @@ not hold up the others. Each further death makes the probation of all who were t
 as well.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import structlog
