@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
@@ -20,6 +21,7 @@ from bcce.observability.correlation import current_correlation
 from bcce.runtime import Runtime
 from bcce.security.actor import Actor
 from bcce.storage.outbox import OutboxRow, position_before, read_after
+from bcce.workflows.artifacts.model import BYTES, JSON, TEXT, file_name
 from bcce.workflows.model import Run
 from bcce.workflows.repository import LIVE
 
@@ -89,6 +91,27 @@ async def show_run(run_id: str, runtime: RuntimeDep, actor: ActorDep) -> dict[st
     """One run."""
     run, steps = await runtime.workflows.run(actor, RunId(run_id))
     return {**wire(run), "steps": wire(steps)}
+
+
+@router.get("/runs/{run_id}/artifacts", summary="List what a run's steps left, in the order in which it was stored")
+async def list_artifacts(
+    run_id: str, runtime: RuntimeDep, actor: ActorDep, cursor: str | None = None, limit: int = Query(50, ge=1, le=500)
+) -> dict[str, Any]:
+    """A page of artifacts, without their contents."""
+    page = await runtime.artifacts.list(actor, RunId(run_id), after=cursor, limit=limit)
+    return {"items": wire(page), "next": page[-1].id if len(page) == limit else None}
+
+
+@router.get("/runs/{run_id}/artifacts/{digest}", summary="The content of an artifact", response_class=Response)
+async def get_artifact(run_id: str, digest: str, runtime: RuntimeDep, actor: ActorDep) -> Response:
+    """The bytes, as a file to keep: no browser shows them as a page."""
+    found, content = await runtime.artifacts.get(actor, RunId(run_id), digest)
+    headers = {
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file_name(found), safe='')}",
+        # The middleware adds that nobody guesses another type, and that nobody keeps it.
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    return Response(content, media_type=found.media_type if found.media_type in (TEXT, JSON) else BYTES, headers=headers)
 
 
 @router.post("/runs/{run_id}/signals/{name}", status_code=202, summary="Tell a run that something it may wait for has happened")

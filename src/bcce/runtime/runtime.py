@@ -52,6 +52,8 @@ from bcce.security.errors import LostKeys
 from bcce.security.tokens import TokenService
 from bcce.storage.breakers import DatabaseBreakers
 from bcce.storage.doors import Database, Hooks, open_database
+from bcce.workflows.artifacts.model import ArtifactLimits
+from bcce.workflows.artifacts.service import ArtifactStore, RunArtifacts
 from bcce.workflows.calls import Caller
 from bcce.workflows.control import RunControl
 from bcce.workflows.dispatcher import Dispatcher
@@ -106,6 +108,7 @@ class Runtime:
     safety: SafetyService
     workflows: WorkflowService
     runs: RunControl
+    artifacts: RunArtifacts
     pipeline: Pipeline
     ring: Callable[[RunId], None]
 
@@ -241,7 +244,9 @@ class _Builder:
             metrics=metrics,
             alone=db.dialect == "sqlite",
         )
-        recorder = Recorder(journal, expressions, clock, metrics)
+        limits = ArtifactLimits(artifact_bytes=settings.workflows.artifact_max_bytes, run_bytes=settings.workflows.artifact_run_max_bytes)
+        store = ArtifactStore(db, clock, ids, limits)
+        recorder = Recorder(journal, expressions, store, clock, metrics)
         engine = Engine(
             journal=journal,
             recorder=recorder,
@@ -250,6 +255,7 @@ class _Builder:
                 recorder=recorder,
                 step_types=step_types,
                 expressions=expressions,
+                artifacts=store,
                 clock=clock,
                 worker=worker.identity,
                 random=random.random,
@@ -297,7 +303,8 @@ class _Builder:
             itsm=ItsmService(db=db, book=book),
             safety=safety,
             workflows=workflows,
-            runs=RunControl(db=db, clock=clock, ids=ids, audit=self._audit, workflows=workflows),
+            runs=RunControl(db=db, clock=clock, ids=ids, audit=self._audit, workflows=workflows, artifacts=store),
+            artifacts=RunArtifacts(db),
             pipeline=pipeline,
             ring=worker.ring,
         )

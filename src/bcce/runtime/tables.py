@@ -12,10 +12,12 @@ from bcce.security.tokens import tables as tokens
 from bcce.storage import breakers, outbox
 from bcce.storage.metadata import metadata
 from bcce.workflows import tables as workflows
+from bcce.workflows.artifacts import tables as artifacts
 
 __all__ = [
     "alerts",
     "approvals",
+    "artifacts",
     "audit",
     "breakers",
     "execution",

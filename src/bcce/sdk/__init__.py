@@ -66,7 +66,7 @@ from bcce.security.authz import Permission
 from bcce.security.crypto import Verifier
 from bcce.workflows.dispatcher import Advance, Dispatcher
 from bcce.workflows.engine import Parked
-from bcce.workflows.model import Effect, StepResult, completed
+from bcce.workflows.model import Artifact, Effect, StepResult, completed
 from bcce.workflows.step_type import Commit, Done, FencedWrite, Park, StepContext, StepOutcome, StepType
 
 __all__ = [
@@ -75,6 +75,7 @@ __all__ = [
     "Alert",
     "AlertProvider",
     "AlertStatus",
+    "Artifact",
     "Backoff",
     "BcceError",
     "Buildable",

@@ -16,6 +16,7 @@ from bcce.storage.doors import run as run_items
 from bcce.storage.outbox import event_item
 from bcce.storage.types import db_now
 from bcce.workflows import repository
+from bcce.workflows.artifacts.service import ArtifactStore
 from bcce.workflows.definition import CONDITION, OnFailure, Step, StepList, Strategy, WorkflowDefinition
 from bcce.workflows.errors import NotRepeatable, RunEnded, UnknownRun
 from bcce.workflows.form import did_you_mean
@@ -32,12 +33,15 @@ _OVER = (StepState.COMPLETED, StepState.SKIPPED, StepState.FAILED)
 class RunControl:
     """Changes what runs do. `ring` the run after each."""
 
-    def __init__(self, *, db: Database, clock: Clock, ids: Ids, audit: AuditLog, workflows: WorkflowService) -> None:
+    def __init__(
+        self, *, db: Database, clock: Clock, ids: Ids, audit: AuditLog, workflows: WorkflowService, artifacts: ArtifactStore
+    ) -> None:
         self._db = db
         self._clock = clock
         self._ids = ids
         self._audit = audit
         self._workflows = workflows
+        self._artifacts = artifacts
 
     async def cancel(self, actor: Actor, run_id: RunId) -> Run:
         """Stops what runs, undoes what can be undone, and ends the run as cancelled. Once more changes nothing.
@@ -129,10 +133,13 @@ class RunControl:
             records = repository.get_records(conn, run_id)
             _check_ended(definition, step, records)
             new_id = self._workflows.insert_like(actor, conn, source, inputs=complete)
+            taken: dict[str, int] = {}
             for record in records.values():
                 name = record.key.partition("[")[0].partition(".")[0]
                 if name in kept and (record.state in _OVER or name in kept.scopes):
                     conn.execute(insert(steps), [_seed(source, new_id, record, is_open=name in kept.scopes)])
+                    taken[record.key] = record.attempt
+            self._artifacts.copy(conn, run_id, new_id, taken)
             facts = {"from": step, "of": run_id}
             run_items(conn, [self._audit.item(actor, "run.rerun", new_id, facts, correlation_id=source.correlation_id)])
             return new_id

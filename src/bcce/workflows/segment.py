@@ -80,7 +80,7 @@ class Segment:
                 return True
             todo = plan(self._definition, self._records, self._clock.now(), is_stopping=self._ending.is_stopping)
             if todo.finish is not None and not self._tasks:
-                await self._recorder.finish(self.run, self._definition, self._records, todo.finish)
+                await self._recorder.endings.finish(self.run, self._definition, self._records, todo.finish)
                 return True
             if await self._settle(todo):
                 if self._ending.is_over:

@@ -78,6 +78,18 @@ class WorkflowSettings(Section):
     directory: str | None = Field(
         default=None, description="A folder with workflow files (*.yaml) that are registered at start; null for the built-in ones only."
     )
+    artifact_max_bytes: int = Field(
+        default=8 * 1024 * 1024,
+        ge=16 * 1024,
+        le=64 * 1024 * 1024,
+        description="Bytes that a value of a step's output, or a file that a step leaves, may have.",
+    )
+    artifact_run_max_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=16 * 1024,
+        le=4 * 1024 * 1024 * 1024,
+        description="Bytes that all artifacts of one run may have together.",
+    )
     http: HttpSettings = Field(default_factory=HttpSettings, description="Requests of workflows to other hosts.")
     script: ScriptSettings = Field(default_factory=ScriptSettings, description="Sandboxed Python in workflows.")
 
