@@ -114,6 +114,20 @@ async def get_artifact(run_id: str, digest: str, runtime: RuntimeDep, actor: Act
     return Response(content, media_type=found.media_type if found.media_type in (TEXT, JSON) else BYTES, headers=headers)
 
 
+@router.get("/runs/{run_id}/logs", summary="Read a run's log: what its steps said, and what the engine did")
+async def read_log(
+    run_id: str,
+    runtime: RuntimeDep,
+    actor: ActorDep,
+    step: Annotated[str | None, Query(max_length=255)] = None,
+    cursor: str | None = None,
+    limit: int = Query(500, ge=1, le=2000),
+) -> dict[str, Any]:
+    """A page of lines; `next` is null when nothing more is there yet, `follow` is the cursor that later lines stand behind."""
+    page = await runtime.logs.page(actor, RunId(run_id), after=cursor, limit=limit, step=step)
+    return {"items": wire(page.lines), "next": page.next, "follow": page.follow}
+
+
 @router.post("/runs/{run_id}/signals/{name}", status_code=202, summary="Tell a run that something it may wait for has happened")
 async def signal_run(run_id: str, name: str, given: Signal, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
     """The first signal of a name counts."""

@@ -61,6 +61,9 @@ from bcce.workflows.engine import Engine
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.journal import Journal, record_fact
 from bcce.workflows.limits import Limits
+from bcce.workflows.logs.logbook import Logbook
+from bcce.workflows.logs.model import LogLimits
+from bcce.workflows.logs.service import RunLogs
 from bcce.workflows.recorder import Recorder
 from bcce.workflows.service import WorkflowService
 from bcce.workflows.settings import WorkflowSettings
@@ -109,6 +112,7 @@ class Runtime:
     workflows: WorkflowService
     runs: RunControl
     artifacts: RunArtifacts
+    logs: RunLogs
     pipeline: Pipeline
     ring: Callable[[RunId], None]
 
@@ -246,7 +250,9 @@ class _Builder:
         )
         limits = ArtifactLimits(artifact_bytes=settings.workflows.artifact_max_bytes, run_bytes=settings.workflows.artifact_run_max_bytes)
         store = ArtifactStore(db, clock, ids, limits)
-        recorder = Recorder(journal, expressions, store, clock, metrics)
+        said = LogLimits(lines=settings.workflows.log_max_lines, bytes=settings.workflows.log_max_bytes)
+        logbook = Logbook(journal, clock, said)
+        recorder = Recorder(journal, expressions, store, logbook, clock, metrics)
         engine = Engine(
             journal=journal,
             recorder=recorder,
@@ -256,6 +262,7 @@ class _Builder:
                 step_types=step_types,
                 expressions=expressions,
                 artifacts=store,
+                logbook=logbook,
                 clock=clock,
                 worker=worker.identity,
                 random=random.random,
@@ -305,6 +312,7 @@ class _Builder:
             workflows=workflows,
             runs=RunControl(db=db, clock=clock, ids=ids, audit=self._audit, workflows=workflows, artifacts=store),
             artifacts=RunArtifacts(db),
+            logs=RunLogs(db, workflows),
             pipeline=pipeline,
             ring=worker.ring,
         )

@@ -13,6 +13,7 @@ from bcce.storage import breakers, outbox
 from bcce.storage.metadata import metadata
 from bcce.workflows import tables as workflows
 from bcce.workflows.artifacts import tables as artifacts
+from bcce.workflows.logs import tables as logs
 
 __all__ = [
     "alerts",
@@ -24,6 +25,7 @@ __all__ = [
     "incidents",
     "itsm",
     "knowledge",
+    "logs",
     "metadata",
     "outbox",
     "remediation",

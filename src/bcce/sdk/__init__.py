@@ -67,7 +67,7 @@ from bcce.security.crypto import Verifier
 from bcce.workflows.dispatcher import Advance, Dispatcher
 from bcce.workflows.engine import Parked
 from bcce.workflows.model import Artifact, Effect, StepResult, completed
-from bcce.workflows.step_type import Commit, Done, FencedWrite, Park, StepContext, StepOutcome, StepType
+from bcce.workflows.step_type import Commit, Done, FencedWrite, LogLevel, Park, StepContext, StepOutcome, StepType
 
 __all__ = [
     "Actor",
@@ -108,6 +108,7 @@ __all__ = [
     "JobPhase",
     "JobStatus",
     "Judgement",
+    "LogLevel",
     "MissingService",
     "NormalizedAlert",
     "NotFound",

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -20,15 +21,17 @@ from bcce.storage.errors import DatabaseUnavailable, StaleEpoch
 from bcce.workflows.artifacts.model import Piece
 from bcce.workflows.artifacts.restoring import needs_restoring
 from bcce.workflows.artifacts.service import ArtifactStore
+from bcce.workflows.attempt import Attempt, Ending, Row
 from bcce.workflows.definition import CONDITION, FOREACH, Step, WorkflowDefinition
 from bcce.workflows.errors import StepBroken, StepTimedOut
 from bcce.workflows.expressions import MAX_RESULT_BYTES, Expressions
 from bcce.workflows.journal import Journal
+from bcce.workflows.logs.logbook import Logbook
 from bcce.workflows.model import Effect, Run, StepError, StepRecord, StepState
 from bcce.workflows.planner import Call
-from bcce.workflows.recorder import Attempt, Ending, Recorder, Row
+from bcce.workflows.recorder import Recorder
 from bcce.workflows.scope import scope_at
-from bcce.workflows.step_type import Commit, Park, StepContext, StepOutcome, StepType, Stoppable
+from bcce.workflows.step_type import Commit, LogLevel, Park, StepContext, StepOutcome, StepType, Stoppable
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +78,7 @@ class Caller:
         step_types: Mapping[str, StepType],
         expressions: Expressions,
         artifacts: ArtifactStore,
+        logbook: Logbook,
         clock: Clock,
         worker: Worker,
         random: Callable[[], float],
@@ -84,6 +88,7 @@ class Caller:
         self._types = step_types
         self._expressions = expressions
         self._artifacts = artifacts
+        self._logbook = logbook
         self._clock = clock
         self._worker = worker
         self._random = random
@@ -195,6 +200,7 @@ class Caller:
 
     def _attempt(self, setting: Setting, call: Call, record: StepRecord) -> Attempt:
         kind = self._types.get(call.place.step.type)
+        is_stored = call.record is not None and call.record.attempt == record.attempt
         return Attempt(
             run=setting.run,
             definition=setting.definition,
@@ -204,9 +210,7 @@ class Caller:
             effect=kind.effect if kind else Effect.PURE,
             inputs="",
             # The same for every part of one attempt: what tells of it while it runs, its end, and its being cut off.
-            row=setting.rows.setdefault(
-                (record.key, record.attempt), Row(call.record is not None and call.record.attempt == record.attempt)
-            ),
+            row=setting.rows.setdefault((record.key, record.attempt), Row(is_stored, is_continued=is_stored)),
         )
 
     def _kind(self, step: Step) -> StepType:
@@ -323,7 +327,11 @@ class Caller:
             epoch=run.epoch,
             write=lambda fn: self._journal.write(run, fn),
             lease_remaining_s=self._worker.lease_remaining_s,
+            say=partial(self._say, attempt.row),
         )
+
+    def _say(self, row: Row, level: LogLevel, message: str, facts: Mapping[str, object] | None) -> None:
+        row.log = self._logbook.say(row.log, level, message, facts, is_continued=row.is_continued)
 
     async def _fail(
         self, attempt: Attempt, step: Step, error: StepError, ended: StepRecord | None = None, pieces: Sequence[Piece] = ()

@@ -8,6 +8,7 @@ from bcce.kit.clock import Clock
 from bcce.kit.errors import InvalidInput
 from bcce.kit.events import Event
 from bcce.kit.ids import Ids, RunId
+from bcce.kit.text import clean
 from bcce.security.actor import Actor
 from bcce.security.audit import AuditLog
 from bcce.security.authz import Permission, require
@@ -161,7 +162,7 @@ class RunControl:
         return await self._db.write(write)
 
     def _told(self, actor: Actor, run: Run, action: str, event: str, facts: Mapping[str, object]) -> list[Item]:
-        data = {"workflowId": run.id, "workflow": run.workflow, "subject": run.subject, **facts}
+        data = {"workflowId": run.id, "workflow": run.workflow, "subject": run.subject, "by": clean(actor.name, limit=200), **facts}
         published = Event(type=event, timestamp=self._clock.now(), source="workflows", tenant_id=run.tenant_id, data=data)
         return [
             self._audit.item(actor, action, run.id, {"workflow": run.workflow, **facts}, correlation_id=run.correlation_id),

@@ -1,30 +1,33 @@
 """Turns what came of a step's call into journal rows, and ends the run in the same commit as its last step."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy import Connection
 
 from bcce.kit.clock import Clock
 from bcce.kit.redact import redact
-from bcce.kit.values import value
 from bcce.observability.metrics import Metrics
 from bcce.storage.doors import Item
 from bcce.workflows import repository
 from bcce.workflows.artifacts.model import Piece, has_reference, pack, pack_files, pack_value
 from bcce.workflows.artifacts.service import ArtifactStore, Packed
-from bcce.workflows.definition import FOREACH, WorkflowDefinition
+from bcce.workflows.attempt import Attempt
+from bcce.workflows.definition import FOREACH
 from bcce.workflows.endings import RunEndings, reads_artifacts
 from bcce.workflows.errors import ArtifactsOverLimit, OutputTooLarge, StepTimedOut
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.journal import Journal, add_items
-from bcce.workflows.model import LIVE_STEPS, Effect, Run, StepError, StepRecord, StepResult, StepState
+from bcce.workflows.logs.logbook import Logbook
+from bcce.workflows.model import LIVE_STEPS, StepError, StepRecord, StepResult, StepState
 from bcce.workflows.planner import COMPENSATES, Finish, Settle, plan
 from bcce.workflows.step_type import Park
 from bcce.workflows.suspects.repository import progressed
 
+#: What a call says while it goes on is stored this often at most, in seconds.
+_LOG_S = 2.0
 _ENDED = {"completed": StepState.COMPLETED, "failed": StepState.FAILED, "skipped": StepState.SKIPPED}
 _EVENTS = {
     StepState.COMPLETED: "step.completed",
@@ -35,49 +38,15 @@ _EVENTS = {
 }
 
 
-@dataclass(slots=True)
-class Ending:
-    """How the run is to end, shared by all calls in progress.
-
-    `is_stopping`: it was cancelled. `is_over`: it has ended, together with one of its steps.
-    """
-
-    is_stopping: bool = False
-    is_over: bool = False
-
-
-@dataclass(slots=True)
-class Row:
-    """Whether an attempt has a row in the journal; `telling` is the write that is just making one, None when there is none."""
-
-    is_stored: bool = False
-    telling: "asyncio.Task[None] | None" = None
-
-
-@value
-class Attempt:
-    """One call of one step and all that is needed to record it.
-
-    `records` are the run's other records; `row` says whether the attempt has one already; `inputs` is the digest of its rendered
-    parameters.
-    """
-
-    run: Run
-    definition: WorkflowDefinition
-    records: Mapping[str, StepRecord]
-    ending: Ending
-    record: StepRecord
-    effect: Effect
-    inputs: str
-    row: Row
-
-
 class Recorder:
     """Writes attempts and ends of runs."""
 
-    def __init__(self, journal: Journal, expressions: Expressions, artifacts: ArtifactStore, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, journal: Journal, expressions: Expressions, artifacts: ArtifactStore, logbook: Logbook, clock: Clock, metrics: Metrics
+    ) -> None:
         self._journal = journal
         self._artifacts = artifacts
+        self._logbook = logbook
         self.endings = RunEndings(journal, expressions, artifacts, clock, metrics)
         self._clock = clock
         self._metrics = metrics
@@ -89,9 +58,18 @@ class Recorder:
             attempt.row.is_stored = True
 
     def tell(self, attempt: Attempt) -> None:
-        """Lets others see an attempt that takes long."""
-        if not attempt.row.is_stored and attempt.row.telling is None:
-            attempt.row.telling = asyncio.create_task(self.intend(attempt))
+        """Lets others see an attempt that takes long, and what it says."""
+        row, now = attempt.row, self._clock.monotonic()
+        if row.telling is not None and (not row.telling.done() or row.telling.cancelled() or row.telling.exception() is not None):
+            # What went wrong is for the one who waits for it before the attempt's end.
+            return
+        if not row.is_stored or (row.log is not None and row.log.has_lines and now - row.told_at >= _LOG_S):
+            row.told_at = now
+            row.telling = asyncio.create_task(self._tell(attempt))
+
+    async def _tell(self, attempt: Attempt) -> None:
+        await self.intend(attempt)
+        await self._logbook.store(attempt.run, attempt.record, attempt.row.log)
 
     async def end(self, attempt: Attempt, record: StepRecord, pieces: Sequence[Piece] = ()) -> StepRecord:
         """Records the attempt's end with what it left, and in the same commit the run's own if nothing is left to do.
@@ -103,8 +81,13 @@ class Recorder:
         if pieces or reads_artifacts(attempt.definition, attempt.records):
             packed = await Packed.apart(pieces)
             return await self._end_writing(attempt, lambda conn: (record, packed))
+        log = attempt.row.log
+        if log is not None and log.is_continued and log.is_waiting:
+            return await self._end_writing(attempt, lambda conn: (record, Packed()))
         items, is_last = self._end_items(attempt, record)
+        batch = self._logbook.add(items, attempt.run, record, log)
         await self._journal.append(attempt.run, items, changes_run=is_last or attempt.run.crashes > 0)
+        self._logbook.stored(log, batch)
         attempt.row.is_stored = True
         attempt.ending.is_over = is_last
         self.count(record)
@@ -122,18 +105,20 @@ class Recorder:
 
     async def _end_writing(self, attempt: Attempt, end: Callable[[Connection], tuple[StepRecord, Packed]]) -> StepRecord:
         """Records the attempt's end in a write of its own, which can also look at what is stored."""
-        is_last = False
+        is_last, batch = False, None
 
         def fn(conn: Connection) -> StepRecord:
-            nonlocal is_last
+            nonlocal is_last, batch
             record, packed = end(conn)
             if packed.pieces:
                 self._artifacts.store(conn, attempt.run, packed, record)
             items, is_last = self._end_items(attempt, record, conn)
+            batch = self._logbook.add(items, attempt.run, record, attempt.row.log, conn)
             add_items(conn, items)
             return record
 
         ended = await self._journal.write(attempt.run, fn)
+        self._logbook.stored(attempt.row.log, batch)
         attempt.row.is_stored = True
         attempt.ending.is_over = is_last
         self.count(ended)
@@ -219,6 +204,7 @@ class Recorder:
         is_new_gate = before.state is not StepState.WAITING
         if not is_new_gate and outcome.write is None:
             # The run's own `wake_at` carries the next look, so a poll that found nothing costs one write and not two.
+            await self._logbook.store(attempt.run, waiting, attempt.row.log)
             return waiting
 
         if attempt.row.is_stored:
@@ -228,12 +214,16 @@ class Recorder:
         if is_new_gate:
             items.append(self._journal.step_event(attempt.run, waiting, "step.waiting", at=self._clock.now()))
             items.append(repository.open_gate(self._journal.gate_values(attempt.run, waiting, outcome.kind, outcome.name)))
+        log = attempt.row.log
+        batch = self._logbook.add(items, attempt.run, waiting, log) if log is not None and not log.is_continued else None
         write = outcome.write
         if write is None:
             await self._journal.append(attempt.run, items)
         else:
             await self._journal.write(attempt.run, lambda conn: _both(conn, write, items))
         attempt.row.is_stored = True
+        self._logbook.stored(log, batch)
+        await self._logbook.store(attempt.run, waiting, log)
         return waiting
 
     def ended(self, record: StepRecord, result: StepResult) -> tuple[StepRecord, tuple[Piece, ...]]:

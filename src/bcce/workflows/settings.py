@@ -90,6 +90,12 @@ class WorkflowSettings(Section):
         le=4 * 1024 * 1024 * 1024,
         description="Bytes that all artifacts of one run may have together.",
     )
+    log_max_lines: int = Field(
+        default=1000, ge=1, le=100_000, description="Lines that one attempt of a step may add to the log of its run."
+    )
+    log_max_bytes: int = Field(
+        default=64 * 1024, ge=1024, le=16 * 1024 * 1024, description="Bytes that these lines may have together, with their facts."
+    )
     http: HttpSettings = Field(default_factory=HttpSettings, description="Requests of workflows to other hosts.")
     script: ScriptSettings = Field(default_factory=ScriptSettings, description="Sandboxed Python in workflows.")
 

@@ -22,7 +22,7 @@ from bcce.workflows.errors import (
 from bcce.workflows.model import Artifact, Effect, completed
 from bcce.workflows.sandbox import PythonSandbox, SandboxLimits, SandboxResult
 from bcce.workflows.settings import ScriptSettings, WorkflowSettings
-from bcce.workflows.step_type import Done, StepContext, StepOutcome
+from bcce.workflows.step_type import Done, LogLevel, StepContext, StepOutcome
 
 _MIB = 1024 * 1024
 #: Without the system's own lists, so that a name means the same everywhere.
@@ -96,6 +96,7 @@ class ScriptStep:
                 lambda: self._sandbox.run(given.code, canonical_json(given.inputs), limits),
                 is_failure=lambda error: isinstance(error, SandboxBroken),
             )
+        _tell(context, result)
         return Done(result=completed(_output(result, limits), artifacts=_artifacts(result)))
 
 
@@ -114,6 +115,17 @@ def _output(result: SandboxResult, limits: SandboxLimits) -> dict[str, object]:
         about = f": {clean(said[-1].strip(), limit=300)}" if said else ""
         raise ScriptFailed(f"the script ended with {result.exit_code}{about}", details={"exit_code": result.exit_code})
     return _last_object(result.stdout)
+
+
+def _tell(context: StepContext, result: SandboxResult) -> None:
+    """Puts what it printed into the run's log: all but the last line, which is its output if it ended well."""
+    printed = result.stdout.decode("utf-8", "replace").rstrip().splitlines()
+    if result.ended == "exited" and result.exit_code == 0:
+        del printed[-1:]
+    for lines, stream, level in ((printed, "stdout", "info"), (result.stderr.decode("utf-8", "replace").splitlines(), "stderr", "warning")):
+        for line in lines:
+            if line.strip():
+                context.log(line, level=cast(LogLevel, level), facts={"stream": stream})
 
 
 def _artifacts(result: SandboxResult) -> tuple[Artifact, ...]:

@@ -59,11 +59,13 @@ class WaitStep:
             name = given.event
             payload = await self._db.read(lambda conn: repository.get_signal(conn, context.run_id, name))
             if payload is not None:
+                context.log(f"the event {name} came")
                 return Done(result=completed({"event": name, "payload": dict(payload), "timed_out": False}))
         if given.duration is None:
             return Park(waiting_for=f"the event {given.event}", kind="event", name=str(given.event))
         left = context.started_at + timedelta(seconds=parse_duration_s(given.duration)) - self._clock.now()
         if left <= timedelta(0):
+            context.log("the time is up")
             return Done(result=StepResult(status="completed", output={"event": None, "payload": {}, "timed_out": True}))
         what = f"the event {given.event}, at most {given.duration}" if given.event else f"{given.duration} to pass"
         return Park(waiting_for=what, kind="event" if given.event else "timer", name=str(given.event or "timer"), wake_after=left)

@@ -57,6 +57,7 @@ class WorkflowStep:
         child_id = self._child_id(context)
         child = await self._db.read(lambda conn: repository.get_run(conn, child_id, context.tenant_id))
         if child is not None and (child.state not in repository.LIVE or not given.wait):
+            context.log(f"the run {child.id} of {child.workflow} is {child.state}")
             output = await self._db.read(lambda conn: restored_output(conn, child.id, child.output or {}))
             return Done(result=_result(child, output))
 
@@ -64,6 +65,8 @@ class WorkflowStep:
             if child is None:
                 self._start(conn, context, given, child_id)
 
+        if child is None:
+            context.log(f"starts the run {child_id} of {given.workflow}", facts={"runId": child_id})
         if given.wait:
             return Park(waiting_for=f"the run {child_id} of {given.workflow}", kind=CHILD_GATE, name=child_id, write=start)
 
