@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import BaseModel
+from sqlalchemy import update
 from tests.integration.test_run_artifacts import through_deaths
 from tests.integration.test_workflow_runs import text
 from tests.integration.workflow_support import ACTOR, Work, finished, look, runtime_at, start, until
@@ -18,10 +19,12 @@ from bcce.kit.errors import InvalidInput
 from bcce.kit.ids import RunId, TenantId
 from bcce.runtime.runtime import Runtime, admin_token_path
 from bcce.security.actor import system_actor
+from bcce.storage.errors import DatabaseUnavailable
 from bcce.workflows.errors import UnknownRun
 from bcce.workflows.logs.model import LogLine
 from bcce.workflows.model import completed
 from bcce.workflows.step_type import Done, Park, StepContext, StepOutcome
+from bcce.workflows.tables import runs
 
 SECRET = "bcce_pat_" + "s" * 40
 
@@ -186,6 +189,31 @@ async def test_too_many_lines_are_counted_and_secrets_are_masked(tmp_path: Path)
         messages = [line.message for line in await read(runtime, run_id, step="a")]
 
     assert messages[1:-1] == ["1", "key [redacted]", "3", "… 2 lines left out"]
+
+
+class Fragile(Talker):
+    """Takes the engine along at its first call."""
+
+    async def run(self, context: StepContext, params: BaseModel) -> StepOutcome:
+        self.calls.append(context.key)
+        if len(self.calls) == 1:
+            raise DatabaseUnavailable("the process dies here")
+        context.log("second life")
+        return Done(result=completed())
+
+
+async def test_a_run_that_was_taken_over_says_so(tmp_path: Path) -> None:
+    work = Fragile()
+    async with runtime_at(tmp_path, work=work) as (runtime, _):
+        run_id = await start(runtime, text("  - {id: a, type: work}\n"))
+        await until(runtime, run_id, lambda run, _: run.lease_owner is not None or run.state == "completed")
+        await runtime.db.write(lambda conn: conn.execute(update(runs).where(runs.c.id == run_id).values(lease_owner="wrk_dead")) and None)
+        await finished(runtime, run_id)
+
+        lines = said(await read(runtime, run_id))
+
+    assert (None, "suspect: its worker died or broke, and the run is taken up again (1 in a row)") in lines
+    assert [message for _, message in lines].count("second life") == 1
 
 
 async def test_another_tenant_reads_nothing_and_a_cursor_is_one(opened: Runtime) -> None:
