@@ -212,7 +212,7 @@ async def test_a_run_that_was_taken_over_says_so(tmp_path: Path) -> None:
 
         lines = said(await read(runtime, run_id))
 
-    assert (None, "suspect: its worker died or broke, and the run is taken up again (1 in a row)") in lines
+    assert (None, "suspect: its worker died or broke, and the run is taken up again") in lines
     assert [message for _, message in lines].count("second life") == 1
 
 

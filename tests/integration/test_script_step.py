@@ -346,3 +346,23 @@ async def test_files_count_for_its_limit_also_when_they_have_holes() -> None:
 
 async def test_a_script_that_fails_leaves_nothing() -> None:
     assert (await error("open('artifacts/f', 'w').write('x')\nraise SystemExit(3)")).code == "script-failed"
+
+
+async def test_what_it_prints_is_said_but_for_its_output() -> None:
+    said: list[tuple[str, str, dict[str, object]]] = []
+    code = "import sys\nprint('one')\nprint('careful', file=sys.stderr)\nprint('')\nprint('two')\nprint('{}')\n"
+    await step().run(step_context(said=said), ScriptParams(code=code))
+
+    assert said == [
+        ("info", "one", {"stream": "stdout"}),
+        ("info", "two", {"stream": "stdout"}),
+        ("warning", "careful", {"stream": "stderr"}),
+    ]
+
+
+async def test_a_script_that_fails_says_all_that_it_printed() -> None:
+    said: list[tuple[str, str, dict[str, object]]] = []
+    with pytest.raises(BcceError):
+        await step().run(step_context(said=said), ScriptParams(code="print('so far')\nraise SystemExit(3)"))
+
+    assert [text for _, text, _ in said] == ["so far"]
