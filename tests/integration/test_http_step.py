@@ -109,6 +109,19 @@ class Sender:
         return caught.value
 
 
+async def test_it_says_where_it_sends_to_without_the_query_and_what_came() -> None:
+    said: list[tuple[str, str, dict[str, object]]] = []
+    async with serving(lambda seen: reply(201, b"fine")) as server:
+        host = f"api.test:{server.port}"
+        params = HttpParams.model_validate({"method": "POST", "url": f"http://{host}/items?key=s3cret", "body": "hello"})
+        await Sender(host).step.run(step_context(said=said), params)
+
+    assert said == [
+        ("info", f"POST http://{host}/items", {"bytes": 5}),
+        ("info", "answered 201", {"status": 201, "bytes": 4}),
+    ]
+
+
 async def test_a_request_arrives_as_it_was_written() -> None:
     async with serving(lambda seen: reply(201, b'{"id": 7}', content_type="application/json", set_cookie="s=1", etag='"x"')) as server:
         given = {"method": "POST", "query": {"q": "a b"}, "headers": {"X-Team": "ops"}, "json": {"n": 1}}

@@ -68,7 +68,7 @@ async def test_the_environment_is_clean_and_the_folder_is_its_own(monkeypatch: p
     code = "import json, os\nprint(json.dumps({'env': dict(os.environ), 'files': os.listdir('.'), 'cwd': os.getcwd()}))"
     first, second = await run(code), await run(code)
 
-    assert first["files"] == ["script.py"]
+    assert sorted(first["files"]) == ["artifacts", "script.py"]
     assert first["cwd"] != second["cwd"]
     assert not is_there(first["cwd"])
     assert set(first["env"]) <= {"HOME", "TMPDIR", "LC_CTYPE", "PATH", "USER", "TERM", "LANG"}
@@ -289,7 +289,7 @@ async def test_scripts_run_beside_each_other_and_do_not_meet() -> None:
     code = "import json, os, time\nopen('mine', 'w').close()\ntime.sleep(0.2)\nprint(json.dumps({'files': sorted(os.listdir('.'))}))"
     outputs = await asyncio.gather(*(run(code, by=by) for _ in range(4)))
 
-    assert outputs == [{"files": ["mine", "script.py"]}] * 4
+    assert outputs == [{"files": ["artifacts", "mine", "script.py"]}] * 4
 
 
 async def test_a_sandbox_that_cannot_be_set_up_starts_nothing_and_can_be_tried_again() -> None:
@@ -298,3 +298,71 @@ async def test_a_sandbox_that_cannot_be_set_up_starts_nothing_and_can_be_tried_a
         await PythonSandbox(1).run("print('{}')", b"", nonsense)
 
     assert (caught.value.code, caught.value.retryable) == ("sandbox-broken", True)
+
+
+async def kept(code: str, **params: Any) -> dict[str, tuple[str | bytes, str | None]]:
+    outcome = await step().run(step_context(), ScriptParams(code=code, **params))
+    assert isinstance(outcome, Done)
+    return {item.name: (item.content, item.media_type) for item in outcome.result.artifacts}
+
+
+async def test_files_in_its_folder_for_artifacts_are_kept() -> None:
+    code = (
+        "open('artifacts/report.csv', 'w').write('a,b')\nopen('artifacts/noise', 'wb').write(bytes(range(256)))\n"
+        "open('scratch', 'w').write('x')\nprint('{}')\n"
+    )
+
+    assert await kept(code) == {"report.csv": (b"a,b", "text/csv"), "noise": (bytes(range(256)), None)}
+
+
+async def test_nothing_that_leads_out_of_the_folder_is_kept() -> None:
+    code = (
+        "import os\n"
+        "def attempt(what, *names):\n    try:\n        what(*names)\n    except OSError:\n        pass\n"
+        "attempt(os.symlink, '/etc/hostname', 'artifacts/link')\nattempt(os.link, 'script.py', 'artifacts/second')\n"
+        "attempt(os.mkfifo, 'artifacts/pipe')\nopen('artifacts/good', 'w').write('x')\nprint('{}')\n"
+    )
+
+    assert await kept(code) == {"good": (b"x", None)}
+
+
+async def test_another_folder_in_the_place_of_its_own_is_not_read() -> None:
+    code = (
+        "import os\n"
+        "for what, names in ((os.rmdir, ['artifacts']), (os.rename, ['artifacts', 'gone']), (os.symlink, ['/etc', 'artifacts'])):\n"
+        "    try:\n        what(*names)\n    except OSError:\n        pass\nprint('{}')\n"
+    )
+
+    assert await kept(code) == {}
+
+
+async def test_files_count_for_its_limit_also_when_they_have_holes() -> None:
+    full = "import time\nfor n in range(2):\n    open(f'artifacts/{n}', 'wb').write(b'x' * 900_000)\ntime.sleep(1)\nprint('{}')"
+    holes = "for n in range(3):\n    open(f'artifacts/{n}', 'wb').truncate(900_000)\nprint('{}')"
+
+    assert (await error(full, by=step(disk_mib=1))).code == "script-over-limit"
+    assert (await error(holes, by=step(disk_mib=1))).code == "script-over-limit"
+
+
+async def test_a_script_that_fails_leaves_nothing() -> None:
+    assert (await error("open('artifacts/f', 'w').write('x')\nraise SystemExit(3)")).code == "script-failed"
+
+
+async def test_what_it_prints_is_said_but_for_its_output() -> None:
+    said: list[tuple[str, str, dict[str, object]]] = []
+    code = "import sys\nprint('one')\nprint('careful', file=sys.stderr)\nprint('')\nprint('two')\nprint('{}')\n"
+    await step().run(step_context(said=said), ScriptParams(code=code))
+
+    assert said == [
+        ("info", "one", {"stream": "stdout"}),
+        ("info", "two", {"stream": "stdout"}),
+        ("warning", "careful", {"stream": "stderr"}),
+    ]
+
+
+async def test_a_script_that_fails_says_all_that_it_printed() -> None:
+    said: list[tuple[str, str, dict[str, object]]] = []
+    with pytest.raises(BcceError):
+        await step().run(step_context(said=said), ScriptParams(code="print('so far')\nraise SystemExit(3)"))
+
+    assert [text for _, text, _ in said] == ["so far"]

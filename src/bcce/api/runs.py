@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
@@ -17,6 +18,7 @@ from bcce.kit.text import canonical_json
 from bcce.observability.correlation import current_correlation
 from bcce.runtime import Runtime
 from bcce.storage.outbox import OutboxRow, position_before
+from bcce.workflows.artifacts.model import BYTES, JSON, TEXT, file_name
 from bcce.workflows.model import Run
 from bcce.workflows.repository import LIVE
 
@@ -85,6 +87,41 @@ async def show_run(run_id: str, runtime: RuntimeDep, actor: ActorDep) -> dict[st
     place = await runtime.groups.standing(actor, run.id)
     lanes = await runtime.integrations.of(actor, run.id)
     return {**wire(run), "concurrency": wire(place) if place is not None else None, "integrations": wire(lanes), "steps": wire(steps)}
+
+
+@router.get("/runs/{run_id}/artifacts", summary="List what a run's steps left, in the order in which it was stored")
+async def list_artifacts(
+    run_id: str, runtime: RuntimeDep, actor: ActorDep, cursor: str | None = None, limit: int = Query(50, ge=1, le=500)
+) -> dict[str, Any]:
+    """A page of artifacts, without their contents."""
+    page = await runtime.artifacts.list(actor, RunId(run_id), after=cursor, limit=limit)
+    return {"items": wire(page), "next": page[-1].id if len(page) == limit else None}
+
+
+@router.get("/runs/{run_id}/artifacts/{digest}", summary="The content of an artifact", response_class=Response)
+async def get_artifact(run_id: str, digest: str, runtime: RuntimeDep, actor: ActorDep) -> Response:
+    """The bytes, as a file to keep: no browser shows them as a page."""
+    found, content = await runtime.artifacts.get(actor, RunId(run_id), digest)
+    headers = {
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file_name(found), safe='')}",
+        # The middleware adds that nobody guesses another type, and that nobody keeps it.
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    return Response(content, media_type=found.media_type if found.media_type in (TEXT, JSON) else BYTES, headers=headers)
+
+
+@router.get("/runs/{run_id}/logs", summary="Read a run's log: what its steps said, and what the engine did")
+async def read_log(
+    run_id: str,
+    runtime: RuntimeDep,
+    actor: ActorDep,
+    step: Annotated[str | None, Query(max_length=255)] = None,
+    cursor: str | None = None,
+    limit: int = Query(500, ge=1, le=2000),
+) -> dict[str, Any]:
+    """A page of lines; `next` is null when nothing more is there yet, `follow` is the cursor that later lines stand behind."""
+    page = await runtime.logs.page(actor, RunId(run_id), after=cursor, limit=limit, step=step)
+    return {"items": wire(page.lines), "next": page.next, "follow": page.follow}
 
 
 @router.post("/runs/{run_id}/signals/{name}", status_code=202, summary="Tell a run that something it may wait for has happened")

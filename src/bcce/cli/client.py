@@ -48,6 +48,10 @@ class Client:
         """The body of a GET as text."""
         return (await self._answer("GET", path, params=query)).text
 
+    async def get_bytes(self, path: str) -> bytes:
+        """The body of a GET as it is."""
+        return (await self._answer("GET", path)).content
+
     async def post(self, path: str, body: Any) -> Any:
         """The JSON of a POST with a JSON body."""
         return await self._send("POST", path, json=body)

@@ -1,11 +1,11 @@
-"""Files that a command is given."""
+"""Files that a command is given, and that it writes."""
 
 import sys
 from pathlib import Path
 
 from bcce.kit.errors import InvalidInput
 
-#: The name that means standard input.
+#: The name that means standard input, or standard output.
 STDIN = "-"
 _HINT = "name a file, or - for standard input"
 
@@ -34,3 +34,25 @@ def read_text(file: str) -> str:
         return read_bytes(file).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{file} cannot be read: byte {error.start} is no UTF-8", hint="save it as UTF-8") from error
+
+
+def write_bytes(file: str, content: bytes, *, force: bool) -> None:
+    """Writes a file, or with `-` to standard output; a file that is there is only overwritten with `force`.
+
+    Raises:
+        InvalidInput: it is there, or cannot be written.
+    """
+    if file == STDIN:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        # Asked for in one step with the opening, so that a file that comes in between is kept too.
+        with Path(file).open("wb" if force else "xb") as stream:
+            stream.write(content)
+    except FileExistsError as error:
+        raise InvalidInput(f"{file} is there already", hint="--force overwrites it") from error
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be written: {error.strerror}", hint="name a file in a folder that is there") from error
+    except ValueError as error:
+        raise InvalidInput(f"{file!r} is no name of a file", hint="name a file, or - for standard output") from error

@@ -19,6 +19,7 @@ IncidentId = NewType("IncidentId", str)
 DocumentId = NewType("DocumentId", str)
 DefinitionId = NewType("DefinitionId", str)
 RunId = NewType("RunId", str)
+ArtifactId = NewType("ArtifactId", str)
 GateId = NewType("GateId", str)
 WorkerId = NewType("WorkerId", str)
 PlanId = NewType("PlanId", str)
@@ -41,6 +42,7 @@ PREFIXES: dict[str, str] = {
     "doc": "knowledge document",
     "def": "workflow definition",
     "run": "workflow run",
+    "art": "artifact of a run",
     "gate": "gate",
     "wrk": "worker",
     "plan": "plan",

@@ -52,6 +52,8 @@ from bcce.security.errors import LostKeys
 from bcce.security.tokens import TokenService
 from bcce.storage.breakers import DatabaseBreakers
 from bcce.storage.doors import Database, Hooks, open_database
+from bcce.workflows.artifacts.model import ArtifactLimits
+from bcce.workflows.artifacts.service import ArtifactStore, RunArtifacts
 from bcce.workflows.calls import Caller
 from bcce.workflows.concurrency.admission import Admission
 from bcce.workflows.concurrency.standing import ConcurrencyGroups
@@ -64,6 +66,9 @@ from bcce.workflows.integrations.courier import Courier
 from bcce.workflows.integrations.lanes import IntegrationLanes
 from bcce.workflows.journal import Journal, record_fact
 from bcce.workflows.limits import Limits
+from bcce.workflows.logs.logbook import Logbook
+from bcce.workflows.logs.model import LogLimits
+from bcce.workflows.logs.service import RunLogs
 from bcce.workflows.recorder import Recorder
 from bcce.workflows.service import WorkflowService
 from bcce.workflows.settings import WorkflowSettings
@@ -115,6 +120,8 @@ class Runtime:
     groups: ConcurrencyGroups
     integrations: IntegrationLanes
     courier: Courier
+    artifacts: RunArtifacts
+    logs: RunLogs
     pipeline: Pipeline
     ring: Callable[[RunId], None]
 
@@ -245,7 +252,9 @@ class _Builder:
         step_types |= Registry("bcce.step_types", StepType).build_all(services)  # type: ignore[type-abstract]  # a door
         step_types |= replaced.step_types or {}
         journal = Journal(db, clock, ids)
-        runs = RunControl(db=db, clock=clock, ids=ids, audit=self._audit, workflows=workflows)
+        limits = ArtifactLimits(artifact_bytes=settings.workflows.artifact_max_bytes, run_bytes=settings.workflows.artifact_run_max_bytes)
+        store = ArtifactStore(db, clock, ids, limits)
+        runs = RunControl(db=db, clock=clock, ids=ids, audit=self._audit, workflows=workflows, artifacts=store)
         worker = WorkflowWorker(
             db=db,
             journal=journal,
@@ -257,7 +266,9 @@ class _Builder:
             metrics=metrics,
             alone=db.dialect == "sqlite",
         )
-        recorder = Recorder(journal, expressions, clock, metrics)
+        said = LogLimits(lines=settings.workflows.log_max_lines, bytes=settings.workflows.log_max_bytes)
+        logbook = Logbook(journal, clock, said)
+        recorder = Recorder(journal, expressions, store, logbook, clock, metrics)
         engine = Engine(
             journal=journal,
             recorder=recorder,
@@ -266,6 +277,8 @@ class _Builder:
                 recorder=recorder,
                 step_types=step_types,
                 expressions=expressions,
+                artifacts=store,
+                logbook=logbook,
                 clock=clock,
                 worker=worker.identity,
                 random=random.random,
@@ -330,6 +343,8 @@ class _Builder:
             groups=ConcurrencyGroups(db),
             integrations=IntegrationLanes(db),
             courier=courier,
+            artifacts=RunArtifacts(db),
+            logs=RunLogs(db, workflows),
             pipeline=pipeline,
             ring=worker.ring,
         )

@@ -12,12 +12,15 @@ from bcce.security.tokens import tables as tokens
 from bcce.storage import breakers, outbox
 from bcce.storage.metadata import metadata
 from bcce.workflows import tables as workflows
+from bcce.workflows.artifacts import tables as artifacts
 from bcce.workflows.concurrency import tables as concurrency
 from bcce.workflows.integrations import tables as integrations
+from bcce.workflows.logs import tables as logs
 
 __all__ = [
     "alerts",
     "approvals",
+    "artifacts",
     "audit",
     "breakers",
     "concurrency",
@@ -26,6 +29,7 @@ __all__ = [
     "integrations",
     "itsm",
     "knowledge",
+    "logs",
     "metadata",
     "outbox",
     "remediation",

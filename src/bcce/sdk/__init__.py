@@ -68,8 +68,8 @@ from bcce.workflows.agent_runner import AgentPolicy, AgentResult, AgentRunner, A
 from bcce.workflows.connector import Connector, Delivery
 from bcce.workflows.dispatcher import Advance, Dispatcher
 from bcce.workflows.engine import Parked
-from bcce.workflows.model import Effect, StepResult, completed
-from bcce.workflows.step_type import Commit, Done, FencedWrite, Park, StepContext, StepOutcome, StepType
+from bcce.workflows.model import Artifact, Effect, StepResult, completed
+from bcce.workflows.step_type import Commit, Done, FencedWrite, LogLevel, Park, StepContext, StepOutcome, StepType
 
 __all__ = [
     "Actor",
@@ -81,6 +81,7 @@ __all__ = [
     "Alert",
     "AlertProvider",
     "AlertStatus",
+    "Artifact",
     "Backoff",
     "BcceError",
     "Buildable",
@@ -115,6 +116,7 @@ __all__ = [
     "JobPhase",
     "JobStatus",
     "Judgement",
+    "LogLevel",
     "MissingService",
     "NormalizedAlert",
     "NotFound",

@@ -100,15 +100,29 @@ def event_item(ids: Ids, event: Event, *, correlation_id: str | None = None) -> 
 
 
 def read_after(
-    conn: Connection, position: int, limit: int, *, tenant_id: TenantId | None, types: Collection[str] | None = None
+    conn: Connection,
+    position: int,
+    limit: int,
+    *,
+    tenant_id: TenantId | None,
+    types: Collection[str] | None = None,
+    correlation_id: str | None = None,
+    until: int | None = None,
 ) -> list[OutboxRow]:
-    """At most `limit` events after `position`, in order; of one tenant or of all (None), of some types or of all (None)."""
+    """At most `limit` events after `position`, in order; of one tenant or of all (None), of some types or of all (None).
+
+    `correlation_id`: only events with this one, None for all; `until`: the last position to look at, None for no limit.
+    """
     columns = [outbox.c[name] for name in OutboxRow.__slots__]
     query = select(*columns).where(outbox.c.position > position).order_by(outbox.c.position).limit(limit)
     if tenant_id is not None:
         query = query.where(outbox.c.tenant_id == tenant_id)
     if types is not None:
         query = query.where(outbox.c.type.in_(sorted(types)))
+    if correlation_id is not None:
+        query = query.where(outbox.c.correlation_id == correlation_id)
+    if until is not None:
+        query = query.where(outbox.c.position <= until)
     return [OutboxRow(**row) for row in conn.execute(query).mappings()]
 
 

@@ -168,8 +168,17 @@ class Json(TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
+class Compressed(bytes):
+    """What `CompressedBytes` makes of large content, made beforehand, so that no transaction has to wait for it."""
+
+    @classmethod
+    def of(cls, value: bytes) -> "Compressed":
+        """Level 1: twice as fast as the default, and webhook bodies shrink nearly as well."""
+        return cls(zlib.compress(value, 1))
+
+
 class CompressedBytes(TypeDecorator[bytes]):
-    """Bytes, stored zlib-compressed; for bodies that are kept but seldom read."""
+    """Bytes, stored zlib-compressed; for bodies that are kept but seldom read. `Compressed` bytes are taken as they are."""
 
     impl = LargeBinary
     cache_ok = True
@@ -179,8 +188,10 @@ class CompressedBytes(TypeDecorator[bytes]):
         return _blob(dialect)
 
     def process_bind_param(self, value: bytes | None, dialect: Dialect) -> bytes | None:
-        """The compressed bytes. Level 1: twice as fast as the default, and webhook bodies shrink nearly as well."""
-        return None if value is None else zlib.compress(value, 1)
+        """The compressed bytes, as plain bytes: not every driver takes another type."""
+        if value is None:
+            return None
+        return bytes(value if isinstance(value, Compressed) else Compressed.of(value))
 
     def process_result_value(self, value: Any, dialect: Dialect) -> bytes | None:
         """The bytes as they were."""

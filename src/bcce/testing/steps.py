@@ -11,10 +11,16 @@ from bcce.testing.clock import DEFAULT_START
 from bcce.workflows.step_type import StepContext
 
 T = TypeVar("T")
+Said = tuple[str, str, dict[str, object]]
 
 
-def step_context(key: str = "step", *, run_id: str = "run_test", tenant_id: TenantId = DEFAULT_TENANT, attempt: int = 1) -> StepContext:
-    """The context of one call of the step `key`, as owner of its run for an hour. It has no database: `write` fails."""
+def step_context(
+    key: str = "step", *, run_id: str = "run_test", tenant_id: TenantId = DEFAULT_TENANT, attempt: int = 1, said: list[Said] | None = None
+) -> StepContext:
+    """The context of one call of the step `key`, as owner of its run for an hour. It has no database: `write` fails.
+
+    What it says is added to `said`: level, message, facts.
+    """
 
     async def write(fn: Callable[[Connection], T]) -> T:
         raise AssertionError("this test has no database")
@@ -35,4 +41,5 @@ def step_context(key: str = "step", *, run_id: str = "run_test", tenant_id: Tena
         epoch=1,
         write=write,
         lease_remaining_s=lease_remaining_s,
+        say=lambda level, message, facts: (said if said is not None else []).append((level, message, dict(facts or {}))),
     )

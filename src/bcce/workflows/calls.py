@@ -1,9 +1,10 @@
 """One call of one step: its parameters, its context, and what the step type says, turned into a record."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -12,20 +13,25 @@ from pydantic import BaseModel, ValidationError
 from bcce.kit.clock import Clock
 from bcce.kit.errors import BcceError, InvalidInput
 from bcce.kit.ids import RunId
-from bcce.kit.text import digest
+from bcce.kit.text import canonical_json, digest
 from bcce.kit.values import value
 from bcce.resilience.retry import RetryPolicy
 from bcce.security.actor import system_actor
 from bcce.storage.errors import DatabaseUnavailable, StaleEpoch
+from bcce.workflows.artifacts.model import Piece
+from bcce.workflows.artifacts.restoring import needs_restoring
+from bcce.workflows.artifacts.service import ArtifactStore
+from bcce.workflows.attempt import Attempt, Ending, Row
 from bcce.workflows.definition import CONDITION, FOREACH, Step, WorkflowDefinition
 from bcce.workflows.errors import StepBroken, StepTimedOut
-from bcce.workflows.expressions import Expressions
+from bcce.workflows.expressions import MAX_RESULT_BYTES, Expressions
 from bcce.workflows.journal import Journal
+from bcce.workflows.logs.logbook import Logbook
 from bcce.workflows.model import Effect, Run, StepError, StepRecord, StepState
 from bcce.workflows.planner import Call
-from bcce.workflows.recorder import Attempt, Ending, Recorder, Row
+from bcce.workflows.recorder import Recorder
 from bcce.workflows.scope import scope_at
-from bcce.workflows.step_type import Commit, Park, StepContext, StepOutcome, StepType, Stoppable
+from bcce.workflows.step_type import Commit, LogLevel, Park, StepContext, StepOutcome, StepType, Stoppable
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +77,8 @@ class Caller:
         recorder: Recorder,
         step_types: Mapping[str, StepType],
         expressions: Expressions,
+        artifacts: ArtifactStore,
+        logbook: Logbook,
         clock: Clock,
         worker: Worker,
         random: Callable[[], float],
@@ -79,6 +87,8 @@ class Caller:
         self._recorder = recorder
         self._types = step_types
         self._expressions = expressions
+        self._artifacts = artifacts
+        self._logbook = logbook
         self._clock = clock
         self._worker = worker
         self._random = random
@@ -142,7 +152,7 @@ class Caller:
             if decided is not None:
                 return decided
             kind = self._kind(step)
-            params, inputs = self._params(attempt, call, kind)
+            params, inputs = await self._params(attempt, call, kind)
             attempt = replace(attempt, inputs=inputs)
             if kind.effect in (Effect.KEYED, Effect.MARKED):
                 # From here on the attempt has a row, however the call ends.
@@ -166,7 +176,7 @@ class Caller:
             return await self.give_up(setting, call, record)
         try:
             if isinstance(kind, Stoppable):
-                params, inputs = self._params(attempt, call, kind)
+                params, inputs = await self._params(attempt, call, kind)
                 outcome = await kind.stop(self._context(attempt), params)
                 if isinstance(outcome, Commit):
                     return await self._recorder.end_with(replace(attempt, inputs=inputs), outcome.write, is_stopped=True)
@@ -190,6 +200,7 @@ class Caller:
 
     def _attempt(self, setting: Setting, call: Call, record: StepRecord) -> Attempt:
         kind = self._types.get(call.place.step.type)
+        is_stored = call.record is not None and call.record.attempt == record.attempt
         return Attempt(
             run=setting.run,
             definition=setting.definition,
@@ -199,9 +210,7 @@ class Caller:
             effect=kind.effect if kind else Effect.PURE,
             inputs="",
             # The same for every part of one attempt: what tells of it while it runs, its end, and its being cut off.
-            row=setting.rows.setdefault(
-                (record.key, record.attempt), Row(call.record is not None and call.record.attempt == record.attempt)
-            ),
+            row=setting.rows.setdefault((record.key, record.attempt), Row(is_stored, is_continued=is_stored)),
         )
 
     def _kind(self, step: Step) -> StepType:
@@ -214,19 +223,23 @@ class Caller:
     async def _decide(self, attempt: Attempt, call: Call) -> StepRecord | None:
         """The record of a step that is decided without its step type: skipped, or a scope that is entered; None for every other."""
         step, record = call.place.step, attempt.record
-        if step.when is not None and not attempt.row.is_stored and not self._expressions.truth(step.when, self._scope(attempt, call)):
+        if step.when is not None and not attempt.row.is_stored and not await self._truth(attempt, call, step.when):
             return await self._recorder.end(attempt, replace(record, state=StepState.SKIPPED, ended_at=record.started_at))
         if not step.is_scope:
             return None
         if step.type == CONDITION:
-            branch = "then" if self._expressions.truth(step.condition or "", self._scope(attempt, call)) else "else"
+            branch = "then" if await self._truth(attempt, call, step.condition or "") else "else"
             entered = replace(record, state=StepState.COMPLETED, output={"branch": branch}, ended_at=self._clock.now())
             return await self._recorder.end(attempt, entered)
-        output = {"items": self._items(attempt, call)} if step.type == FOREACH else {}
+        output = {"items": await self._items(attempt, call)} if step.type == FOREACH else {}
         return await self._recorder.end(attempt, replace(record, output=output))
 
-    def _items(self, attempt: Attempt, call: Call) -> list[object]:
-        items = self._expressions.render(call.place.step.items, self._scope(attempt, call))
+    async def _truth(self, attempt: Attempt, call: Call, condition: str) -> bool:
+        return self._expressions.truth(condition, await self._scope(attempt, call, condition, is_condition=True))
+
+    async def _items(self, attempt: Attempt, call: Call) -> list[object]:
+        given = call.place.step.items
+        items = self._expressions.render(given, await self._scope(attempt, call, given))
         if not isinstance(items, list):
             raise InvalidInput(
                 f"the items of {attempt.record.key!r} are no list", hint="`items` is a list, or an expression that gives one"
@@ -234,12 +247,20 @@ class Caller:
         if len(items) > MAX_ITEMS:
             message = f"{attempt.record.key!r} has {len(items)} items; one loop takes {MAX_ITEMS}"
             raise InvalidInput(message, hint="call a workflow for each part of the list")
+        if not self._expressions.is_constant(given) and len(canonical_json(items)) > MAX_RESULT_BYTES:
+            message = f"the items of {attempt.record.key!r} have more than {MAX_RESULT_BYTES} bytes"
+            raise InvalidInput(message, hint="loop over names or numbers, and let the steps inside read the rest")
         return items
 
-    def _scope(self, attempt: Attempt, call: Call) -> dict[str, object]:
-        return scope_at(attempt.definition, attempt.run, attempt.records, call.place)
+    async def _scope(self, attempt: Attempt, call: Call, given: object, *, is_condition: bool = False) -> dict[str, object]:
+        """What the expressions in `given` see, with the real values of the artifacts that they read."""
+        records = attempt.records
+        if needs_restoring(records):
+            reads = self._expressions.reads(str(given), is_condition=True) if is_condition else self._expressions.reads_of(given)
+            records = await self._artifacts.restored(attempt.run, records, reads, call.place.suffix)
+        return scope_at(attempt.definition, attempt.run, records, call.place)
 
-    def _params(self, attempt: Attempt, call: Call, kind: StepType) -> tuple[BaseModel, str]:
+    async def _params(self, attempt: Attempt, call: Call, kind: StepType) -> tuple[BaseModel, str]:
         """The step's parameters and their digest."""
         step = call.place.step
         known = self._constant.get(id(step))
@@ -252,7 +273,7 @@ class Caller:
                 # The step is kept beside its number, so that the number stays its own.
                 self._constant[id(step)] = step, params, digest(params.model_dump(mode="json"))
                 return params, self._constant[id(step)][2]
-            params = kind.params.model_validate(self._expressions.render(given, self._scope(attempt, call)))
+            params = kind.params.model_validate(self._expressions.render(given, await self._scope(attempt, call, given)))
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False))
             raise InvalidInput(f"parameters of step {attempt.record.key!r}: {problems}") from error
@@ -286,10 +307,10 @@ class Caller:
             return await self._recorder.park(attempt, outcome)
         if isinstance(outcome, Commit):
             return await self._recorder.end_with(attempt, outcome.write)
-        ended = self._recorder.ended(attempt.record, outcome.result)
+        ended, pieces = self._recorder.ended(attempt.record, outcome.result)
         if ended.state is StepState.FAILED:
-            return await self._fail(attempt, call.place.step, StepError(**ended.error), ended)  # type: ignore[arg-type]  # the recorder wrote it
-        return await self._recorder.end(attempt, ended)
+            return await self._fail(attempt, call.place.step, StepError(**ended.error), ended, pieces)  # type: ignore[arg-type]  # the recorder wrote it
+        return await self._recorder.end(attempt, ended, pieces)
 
     def _context(self, attempt: Attempt) -> StepContext:
         run = attempt.run
@@ -306,9 +327,15 @@ class Caller:
             epoch=run.epoch,
             write=lambda fn: self._journal.write(run, fn),
             lease_remaining_s=self._worker.lease_remaining_s,
+            say=partial(self._say, attempt.row),
         )
 
-    async def _fail(self, attempt: Attempt, step: Step, error: StepError, ended: StepRecord | None = None) -> StepRecord:
+    def _say(self, row: Row, level: LogLevel, message: str, facts: Mapping[str, object] | None) -> None:
+        row.log = self._logbook.say(row.log, level, message, facts, is_continued=row.is_continued)
+
+    async def _fail(
+        self, attempt: Attempt, step: Step, error: StepError, ended: StepRecord | None = None, pieces: Sequence[Piece] = ()
+    ) -> StepRecord:
         """Records a failed attempt; the step is tried again if its policy says so."""
         policy, now = step.retry or _NO_RETRY, self._clock.now()
         before = ended or attempt.record
@@ -325,4 +352,4 @@ class Caller:
             reason=error.message,
             will_retry=failed.state is StepState.RETRYING,
         )
-        return await self._recorder.end(attempt, failed)
+        return await self._recorder.end(attempt, failed, pieces)

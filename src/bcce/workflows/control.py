@@ -8,6 +8,7 @@ from bcce.kit.clock import Clock
 from bcce.kit.errors import InvalidInput
 from bcce.kit.events import Event
 from bcce.kit.ids import Ids, RunId
+from bcce.kit.text import clean
 from bcce.security.actor import Actor
 from bcce.security.audit import AuditLog
 from bcce.security.authz import Permission, require
@@ -16,6 +17,7 @@ from bcce.storage.doors import run as run_items
 from bcce.storage.outbox import event_item
 from bcce.storage.types import db_now
 from bcce.workflows import repository
+from bcce.workflows.artifacts.service import ArtifactStore
 from bcce.workflows.definition import CONDITION, OnFailure, Step, StepList, Strategy, WorkflowDefinition
 from bcce.workflows.errors import NotRepeatable, RunEnded, RunQueued, UnknownRun
 from bcce.workflows.form import did_you_mean
@@ -33,12 +35,15 @@ _OVER = (StepState.COMPLETED, StepState.SKIPPED, StepState.FAILED)
 class RunControl:
     """Changes what runs do. `ring` the run after each."""
 
-    def __init__(self, *, db: Database, clock: Clock, ids: Ids, audit: AuditLog, workflows: WorkflowService) -> None:
+    def __init__(
+        self, *, db: Database, clock: Clock, ids: Ids, audit: AuditLog, workflows: WorkflowService, artifacts: ArtifactStore
+    ) -> None:
         self._db = db
         self._clock = clock
         self._ids = ids
         self._audit = audit
         self._workflows = workflows
+        self._artifacts = artifacts
 
     async def cancel(self, actor: Actor, run_id: RunId) -> Run:
         """Stops what runs, undoes what can be undone, and ends the run as cancelled. Once more changes nothing.
@@ -158,10 +163,13 @@ class RunControl:
             records = repository.get_records(conn, run_id)
             _check_ended(definition, step, records)
             new_id = self._workflows.insert_like(actor, conn, source, definition, inputs=complete)
+            taken: dict[str, int] = {}
             for record in records.values():
                 name = record.key.partition("[")[0].partition(".")[0]
                 if name in kept and (record.state in _OVER or name in kept.scopes):
                     conn.execute(insert(steps), [_seed(source, new_id, record, is_open=name in kept.scopes)])
+                    taken[record.key] = record.attempt
+            self._artifacts.copy(conn, run_id, new_id, taken)
             facts = {"from": step, "of": run_id}
             run_items(conn, [self._audit.item(actor, "run.rerun", new_id, facts, correlation_id=source.correlation_id)])
             return new_id
@@ -183,7 +191,7 @@ class RunControl:
         return await self._db.write(write)
 
     def _told(self, actor: Actor, run: Run, action: str, event: str, facts: Mapping[str, object]) -> list[Item]:
-        data = {"workflowId": run.id, "workflow": run.workflow, "subject": run.subject, **facts}
+        data = {"workflowId": run.id, "workflow": run.workflow, "subject": run.subject, "by": clean(actor.name, limit=200), **facts}
         published = Event(type=event, timestamp=self._clock.now(), source="workflows", tenant_id=run.tenant_id, data=data)
         return [
             self._audit.item(actor, action, run.id, {"workflow": run.workflow, **facts}, correlation_id=run.correlation_id),

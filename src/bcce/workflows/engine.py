@@ -111,14 +111,14 @@ class Engine:
     async def _advance(self, run: Run) -> Parked | None:
         if run.crashes >= self._crash_limit:
             log.error("run.dead", run_id=run.id, crashes=run.crashes)
-            await self._recorder.bury(run)
+            await self._recorder.endings.bury(run)
             return None
         try:
             definition = await self._load_definition(run.definition_id, run.definition_format)
         except InvalidWorkflow as error:
             # It was accepted once, and no later attempt will read it otherwise.
             log.error("run.unreadable", run_id=run.id, definition=run.definition_id, reason=error.message)
-            await self._recorder.refuse(run, error)
+            await self._recorder.endings.refuse(run, error)
             return None
         segment = Segment(
             run, definition, caller=self._caller, recorder=self._recorder, journal=self._journal, clock=self._clock, limits=self._limits

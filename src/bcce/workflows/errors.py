@@ -72,9 +72,27 @@ class StepBroken(BcceError):
 
 
 class OutputTooLarge(BcceError):
-    """The step's output is larger than the journal takes."""
+    """A value of the step's output, or a file that it left, is larger than an artifact may be."""
 
     code = "output-too-large"
+
+
+class ArtifactsOverLimit(BcceError):
+    """The run's artifacts would have more bytes together than they may."""
+
+    code = "artifacts-over-limit"
+
+
+class ValuesTooLarge(BcceError):
+    """The values that the expressions of one step read are too large to be held in memory together."""
+
+    code = "values-too-large"
+
+
+class UnknownArtifact(NotFound):
+    """The run has no such artifact."""
+
+    code = "unknown-artifact"
 
 
 class InvalidHttpRequest(InvalidInput):

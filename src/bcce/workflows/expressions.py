@@ -21,6 +21,8 @@ from bcce.workflows.template import Template, split
 EXPRESSION_VERSION = 1
 MAX_EXPRESSION_CHARS = 4096
 MAX_RESULT_BYTES = 256 * 1024
+#: What a parameter may have that is one value of an earlier output, as it is; nothing is made of it.
+MAX_VALUE_BYTES = 16 * 1024 * 1024
 
 #: Filters whose result depends on their input alone; `random` and the HTML ones stay out.
 FILTERS = (
@@ -75,8 +77,8 @@ class Expressions:
         self._compiled: dict[str, Any] = {}
         self._split: dict[str, Template] = {}
 
-    def evaluate(self, expression: str, scope: Mapping[str, object]) -> object:
-        """The value of one bare expression (without braces).
+    def evaluate(self, expression: str, scope: Mapping[str, object], *, is_whole: bool = False) -> object:
+        """The value of one bare expression (without braces). `is_whole`: it is all of a parameter, and may hand a large value on.
 
         Raises:
             InvalidExpression: syntax, an unknown name, a forbidden operation, or a result that is no JSON value.
@@ -92,7 +94,9 @@ class Expressions:
                 f"cannot evaluate {{{{ {expression.strip()} }}}}: {error}", hint="check the names against the outputs of the earlier steps"
             ) from error
         if size > MAX_RESULT_BYTES:
-            raise InvalidExpression(f"the result of {{{{ {expression.strip()} }}}} is larger than {MAX_RESULT_BYTES} bytes")
+            limit = MAX_VALUE_BYTES if is_whole and self._is_path(expression) else MAX_RESULT_BYTES
+            if size > limit:
+                raise InvalidExpression(f"the result of {{{{ {expression.strip()} }}}} is larger than {limit} bytes")
         return value
 
     def truth(self, condition: str, scope: Mapping[str, object]) -> bool:
@@ -109,7 +113,7 @@ class Expressions:
                 return value
             template = self._template(value)
             if template.whole is not None:
-                return self.evaluate(template.whole, scope)
+                return self.evaluate(template.whole, scope, is_whole=True)
             pieces = (piece if isinstance(piece, str) else str(self.evaluate(piece.source, scope)) for piece in template.pieces)
             return "".join(pieces)
         if isinstance(value, Mapping):
@@ -138,6 +142,10 @@ class Expressions:
         found = [self._bare(text)] if is_condition else template.expressions
         return list(dict.fromkeys(read for expression in found for read in self._reads(expression, names)))
 
+    def reads_of(self, value: object) -> list[Read]:
+        """What all expressions inside `value` read, each once; `value` has been validated."""
+        return list(dict.fromkeys(read for text in _texts(value) for read in self.reads(text)))
+
     def constant_truth(self, condition: str) -> bool | None:
         """What a condition is that reads nothing; None when it reads something.
 
@@ -163,6 +171,12 @@ class Expressions:
         for path in paths:
             yield Read(path[0], path[1:], path[:2] in asked)
 
+    def _is_path(self, expression: str) -> bool:
+        """Whether an expression is only a name with what is taken from it."""
+        tree = self._environment.parse("{{ (" + expression + ") }}")
+        output = tree.body[0]
+        return isinstance(output, nodes.Output) and len(output.nodes) == 1 and _path(output.nodes[0]) is not None
+
     def _template(self, text: str) -> Template:
         if text not in self._split:
             self._split[text] = split(text)
@@ -183,6 +197,18 @@ class Expressions:
                 hint = "text needs quotes, and operators are words: and, or, not, in, ==, <, ~"
                 raise InvalidExpression(f"syntax error in {{{{ {expression.strip()} }}}}: {error}", hint=hint) from error
         return self._compiled[expression]
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text inside `value` that may hold an expression."""
+    if isinstance(value, str) and "{{" in value:
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
 
 
 def _outermost(node: nodes.Node) -> Iterator[nodes.Node]:

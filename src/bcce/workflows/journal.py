@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, bindparam, insert, update
 
-from bcce.kit.clock import Clock
+from bcce.kit.clock import Clock, format_time
 from bcce.kit.events import Event
 from bcce.kit.ids import Ids, RunId
 from bcce.storage.doors import Append, Database, Fence, Item
@@ -84,7 +84,11 @@ class Journal:
 
     async def claim(self, run_id: RunId, worker: str, *, even_suspect: bool = False) -> Run | None:
         """The run under a new epoch of ours; None when it is not to be had. A suspect only is when that is said."""
-        return await self._claims.ask(run_id, worker, even_suspect=even_suspect)
+        run = await self._claims.ask(run_id, worker, even_suspect=even_suspect)
+        if run is not None and run.suspect:
+            # Told when it is taken up and not when its worker is found dead: that one may have had thousands.
+            await self.append(run, [self.run_event(run, "workflow.recovered", {"crashes": run.crashes})])
+        return run
 
     async def park(self, run: Run, *, seen: int, wake_at: datetime | None) -> bool:
         """Whether the run was given up; False means that a fact came meanwhile and it must be looked at again."""
@@ -92,7 +96,13 @@ class Journal:
 
     async def give_back(self, run: Run) -> None:
         """Lets anybody have the run at once, and counts what happened as a crash of its worker."""
-        await self._db.write(lambda conn: repository.give_back(conn, run.id, run.epoch))
+        event = self.run_event(run, "workflow.recovered", {"crashes": run.crashes + 1})
+
+        def write(conn: Connection) -> None:
+            if repository.give_back(conn, run.id, run.epoch):
+                run_items(conn, [event])
+
+        await self._db.write(write)
 
     def write(self, run: Run, fn: Callable[[Connection], T]) -> Awaitable[T]:
         """`fn(conn)` under the run's row lock and epoch.
@@ -166,6 +176,10 @@ class Journal:
         if kind == "step.failed":
             data["error"] = (record.error or {}).get("message")
             data["errorType"] = (record.error or {}).get("code")
+        if kind == "step.retried":
+            data["error"] = (record.error or {}).get("message")
+            data["errorType"] = (record.error or {}).get("code")
+            data["retryAt"] = format_time(record.wake_at) if record.wake_at is not None else None
         if kind == "step.waiting":
             data["waitingFor"] = record.waiting_for
         return self._event(run, kind, data, at)

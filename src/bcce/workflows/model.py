@@ -1,5 +1,6 @@
 """The engine's words: states of runs and steps, results, and what the journal says about a step. Pure."""
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,9 +14,6 @@ from bcce.kit.values import value
 #: The layout of snapshots and journal keys that this release writes; it continues every layout in KNOWN_FORMATS.
 DEFINITION_FORMAT = 2
 KNOWN_FORMATS = frozenset({1, 2})
-
-#: JSON bytes that one step's output may have in the journal.
-MAX_OUTPUT_BYTES = 1024 * 1024
 
 
 class RunState(StrEnum):
@@ -62,17 +60,36 @@ class Effect(StrEnum):
     MARKED = "marked"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Artifact:
+    """A file that a step leaves for people. `media_type` None: text for a text, `application/octet-stream` for bytes."""
+
+    name: str
+    content: str | bytes
+    media_type: str | None = None
+
+    def to_wire(self) -> dict[str, str]:
+        """`{name, content}`; bytes that are no text are in base 64, which `encoding` then says."""
+        if isinstance(self.content, str):
+            return {"name": self.name, "content": self.content}
+        try:
+            return {"name": self.name, "content": self.content.decode()}
+        except UnicodeDecodeError:
+            return {"name": self.name, "content": base64.b64encode(self.content).decode("ascii"), "encoding": "base64"}
+
+
 @value
 class StepResult:
     """How a step ended.
 
-    `output` is a JSON object that later steps read as `steps.<id>.output`. `artifacts` are `{"name", "content"}` pairs.
+    `output` is a JSON object that later steps read as `steps.<id>.output`, also where its large values become artifacts. `artifacts` are
+    files for people, which are stored in the same commit as the step's end: at most 100, each within `workflows.artifactMaxBytes`.
     `resources_used` counts what it cost (calls, tokens), by name. `execution_time_ms` is filled in by the engine.
     """
 
     status: Literal["completed", "failed", "skipped"]
     output: Mapping[str, object] = field(default_factory=dict)
-    artifacts: tuple[Mapping[str, str], ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
     resources_used: Mapping[str, float] = field(default_factory=dict)
     execution_time_ms: float | None = None
 
@@ -81,14 +98,14 @@ class StepResult:
         return {
             "status": self.status,
             "output": dict(self.output),
-            "artifacts": [dict(item) for item in self.artifacts],
+            "artifacts": [item.to_wire() for item in self.artifacts],
             "metrics": {"executionTime": self.execution_time_ms, "resourcesUsed": dict(self.resources_used)},
         }
 
 
-def completed(output: Mapping[str, object] | None = None) -> StepResult:
-    """A step that ended well with `output`."""
-    return StepResult(status="completed", output=output or {})
+def completed(output: Mapping[str, object] | None = None, *, artifacts: tuple[Artifact, ...] = ()) -> StepResult:
+    """A step that ended well with `output`, and left `artifacts`."""
+    return StepResult(status="completed", output=output or {}, artifacts=artifacts)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,30 +1,33 @@
 """Turns what came of a step's call into journal rows, and ends the run in the same commit as its last step."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy import Connection
 
 from bcce.kit.clock import Clock
-from bcce.kit.errors import BcceError
 from bcce.kit.redact import redact
-from bcce.kit.text import canonical_json
-from bcce.kit.values import value
 from bcce.observability.metrics import Metrics
 from bcce.storage.doors import Item
 from bcce.workflows import repository
-from bcce.workflows.definition import FOREACH, WorkflowDefinition
-from bcce.workflows.errors import OutputTooLarge, StepTimedOut
+from bcce.workflows.artifacts.model import Piece, has_reference, pack, pack_files, pack_value
+from bcce.workflows.artifacts.service import ArtifactStore, Packed
+from bcce.workflows.attempt import Attempt
+from bcce.workflows.definition import FOREACH
+from bcce.workflows.endings import RunEndings, reads_artifacts
+from bcce.workflows.errors import ArtifactsOverLimit, OutputTooLarge, StepTimedOut
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.journal import Journal, add_items
-from bcce.workflows.model import LIVE_STEPS, MAX_OUTPUT_BYTES, Effect, Run, RunState, StepError, StepRecord, StepResult, StepState
+from bcce.workflows.logs.logbook import Logbook
+from bcce.workflows.model import LIVE_STEPS, StepError, StepRecord, StepResult, StepState
 from bcce.workflows.planner import COMPENSATES, Finish, Settle, plan
-from bcce.workflows.scope import scope_at
 from bcce.workflows.step_type import Park
 from bcce.workflows.suspects.repository import progressed
 
+#: What a call says while it goes on is stored this often at most, in seconds.
+_LOG_S = 2.0
 _ENDED = {"completed": StepState.COMPLETED, "failed": StepState.FAILED, "skipped": StepState.SKIPPED}
 _EVENTS = {
     StepState.COMPLETED: "step.completed",
@@ -33,52 +36,18 @@ _EVENTS = {
     StepState.RETRYING: "step.retried",
     StepState.CANCELLED: "step.cancelled",
 }
-_RUN_EVENTS = {RunState.COMPLETED: "workflow.completed", RunState.CANCELLED: "workflow.cancelled"}
-
-
-@dataclass(slots=True)
-class Ending:
-    """How the run is to end, shared by all calls in progress.
-
-    `is_stopping`: it was cancelled. `is_over`: it has ended, together with one of its steps.
-    """
-
-    is_stopping: bool = False
-    is_over: bool = False
-
-
-@dataclass(slots=True)
-class Row:
-    """Whether an attempt has a row in the journal; `telling` is the write that is just making one, None when there is none."""
-
-    is_stored: bool = False
-    telling: "asyncio.Task[None] | None" = None
-
-
-@value
-class Attempt:
-    """One call of one step and all that is needed to record it.
-
-    `records` are the run's other records; `row` says whether the attempt has one already; `inputs` is the digest of its rendered
-    parameters.
-    """
-
-    run: Run
-    definition: WorkflowDefinition
-    records: Mapping[str, StepRecord]
-    ending: Ending
-    record: StepRecord
-    effect: Effect
-    inputs: str
-    row: Row
 
 
 class Recorder:
     """Writes attempts and ends of runs."""
 
-    def __init__(self, journal: Journal, expressions: Expressions, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, journal: Journal, expressions: Expressions, artifacts: ArtifactStore, logbook: Logbook, clock: Clock, metrics: Metrics
+    ) -> None:
         self._journal = journal
-        self._expressions = expressions
+        self._artifacts = artifacts
+        self._logbook = logbook
+        self.endings = RunEndings(journal, expressions, artifacts, clock, metrics)
         self._clock = clock
         self._metrics = metrics
 
@@ -89,15 +58,36 @@ class Recorder:
             attempt.row.is_stored = True
 
     def tell(self, attempt: Attempt) -> None:
-        """Lets others see an attempt that takes long."""
-        if not attempt.row.is_stored and attempt.row.telling is None:
-            attempt.row.telling = asyncio.create_task(self.intend(attempt))
+        """Lets others see an attempt that takes long, and what it says."""
+        row, now = attempt.row, self._clock.monotonic()
+        if row.telling is not None and (not row.telling.done() or row.telling.cancelled() or row.telling.exception() is not None):
+            # What went wrong is for the one who waits for it before the attempt's end.
+            return
+        if not row.is_stored or (row.log is not None and row.log.has_lines and now - row.told_at >= _LOG_S):
+            row.told_at = now
+            row.telling = asyncio.create_task(self._tell(attempt))
 
-    async def end(self, attempt: Attempt, record: StepRecord) -> StepRecord:
-        """Records the attempt's end, and in the same commit the run's own if nothing is left to do."""
+    async def _tell(self, attempt: Attempt) -> None:
+        await self.intend(attempt)
+        await self._logbook.store(attempt.run, attempt.record, attempt.row.log)
+
+    async def end(self, attempt: Attempt, record: StepRecord, pieces: Sequence[Piece] = ()) -> StepRecord:
+        """Records the attempt's end with what it left, and in the same commit the run's own if nothing is left to do.
+
+        Raises:
+            ArtifactsOverLimit: the run has too much already; nothing is recorded.
+        """
         await _told(attempt)
+        if pieces or reads_artifacts(attempt.definition, attempt.records):
+            packed = await Packed.apart(pieces)
+            return await self._end_writing(attempt, lambda conn: (record, packed))
+        log = attempt.row.log
+        if log is not None and log.is_continued and log.is_waiting:
+            return await self._end_writing(attempt, lambda conn: (record, Packed()))
         items, is_last = self._end_items(attempt, record)
+        batch = self._logbook.add(items, attempt.run, record, log)
         await self._journal.append(attempt.run, items, changes_run=is_last or attempt.run.crashes > 0)
+        self._logbook.stored(log, batch)
         attempt.row.is_stored = True
         attempt.ending.is_over = is_last
         self.count(record)
@@ -106,25 +96,36 @@ class Recorder:
     async def end_with(self, attempt: Attempt, write: Callable[[Connection], StepResult], *, is_stopped: bool = False) -> StepRecord:
         """Records the attempt's end, or that it was stopped, in one transaction with the database work of the step."""
         await _told(attempt)
-        is_last = False
+
+        def end(conn: Connection) -> tuple[StepRecord, Packed]:
+            record, pieces = self.ended(attempt.record, write(conn))
+            return replace(record, state=StepState.CANCELLED, wake_at=None) if is_stopped else record, Packed.of(pieces)
+
+        return await self._end_writing(attempt, end)
+
+    async def _end_writing(self, attempt: Attempt, end: Callable[[Connection], tuple[StepRecord, Packed]]) -> StepRecord:
+        """Records the attempt's end in a write of its own, which can also look at what is stored."""
+        is_last, batch = False, None
 
         def fn(conn: Connection) -> StepRecord:
-            nonlocal is_last
-            record = self.ended(attempt.record, write(conn))
-            if is_stopped:
-                record = replace(record, state=StepState.CANCELLED, wake_at=None)
-            items, is_last = self._end_items(attempt, record)
+            nonlocal is_last, batch
+            record, packed = end(conn)
+            if packed.pieces:
+                self._artifacts.store(conn, attempt.run, packed, record)
+            items, is_last = self._end_items(attempt, record, conn)
+            batch = self._logbook.add(items, attempt.run, record, attempt.row.log, conn)
             add_items(conn, items)
             return record
 
         ended = await self._journal.write(attempt.run, fn)
+        self._logbook.stored(attempt.row.log, batch)
         attempt.row.is_stored = True
         attempt.ending.is_over = is_last
         self.count(ended)
         return ended
 
-    def _end_items(self, attempt: Attempt, record: StepRecord) -> tuple[list[Item], bool]:
-        """The rows that record the end of the attempt, and whether the run ends with it."""
+    def _end_items(self, attempt: Attempt, record: StepRecord, conn: Connection | None = None) -> tuple[list[Item], bool]:
+        """The rows that record the end of the attempt, and whether the run ends with it; `conn` as for `RunEndings.items`."""
         items = self._items(attempt, record)
         if attempt.record.state is StepState.WAITING:
             items.append(repository.close_gate(attempt.run.id, record.key))
@@ -132,7 +133,7 @@ class Recorder:
             items.append(progressed(attempt.run.id))
         finish = self._finish(attempt, record)
         if finish is not None:
-            items += self._finished(attempt.run, attempt.definition, {**attempt.records, record.key: record}, finish)
+            items += self.endings.items(attempt.run, attempt.definition, {**attempt.records, record.key: record}, finish, conn)
         return items, finish is not None
 
     def _finish(self, attempt: Attempt, record: StepRecord) -> Finish | None:
@@ -159,11 +160,16 @@ class Recorder:
             state, error = StepState.FAILED, {**(settle.failure.record.error or {}), "step": settle.failure.record.key}
             if settle.failure.compensates:
                 error[COMPENSATES] = True
-        output = {**(settle.record.output or {}), **self._collected(attempt, settle)}
-        return await self.end(attempt, replace(settle.record, state=state, output=output, error=error, ended_at=now))
+        found, pieces = self._collected(attempt, settle)
+        ended = replace(settle.record, state=state, output={**(settle.record.output or {}), **found}, error=error, ended_at=now)
+        try:
+            return await self.end(attempt, ended, pieces)
+        except ArtifactsOverLimit:
+            # A loop does not fail because its results find no room: whoever needs them sees that they are not there.
+            return await self.end(attempt, replace(ended, output={**(ended.output or {}), "results": None}))
 
-    def _collected(self, attempt: Attempt, settle: Settle) -> dict[str, object]:
-        """What a scope's output tells of what was inside it."""
+    def _collected(self, attempt: Attempt, settle: Settle) -> tuple[dict[str, object], tuple[Piece, ...]]:
+        """What a scope's output tells of what was inside it, and what of that becomes artifacts."""
         found: dict[str, object] = {"failed": list(settle.failed)}
         if settle.place.step.type == FOREACH:
             last = settle.place.step.branches["steps"].in_order_of_needs[-1]
@@ -172,9 +178,22 @@ class Recorder:
             records = [attempt.records.get(f"{last.id}{settle.place.suffix}[{turn}]") for turn in turns]
             results = [dict(record.output or {}) if record is not None else None for record in records]
             found |= {"count": len(results), "results": results}
-            if len(canonical_json(results)) > MAX_OUTPUT_BYTES // 2:
+            try:
+                return self._packed_results(found, results)
+            except OutputTooLarge:
                 found["results"] = None
-        return found
+        return found, ()
+
+    def _packed_results(
+        self, found: dict[str, object], results: list[dict[str, object] | None]
+    ) -> tuple[dict[str, object], tuple[Piece, ...]]:
+        limit = self._artifacts.limits.artifact_bytes
+        if any(has_reference(result) for result in results):
+            # So that references stand in no output but at its top, where they are looked for.
+            piece = pack_value("output.results", results, limit_bytes=limit)
+            return {**found, "results": piece.reference}, (piece,)
+        packed, pieces = pack({"results": results}, limit_bytes=limit)
+        return {**found, "results": packed["results"]}, pieces
 
     async def park(self, attempt: Attempt, outcome: Park) -> StepRecord:
         """Records that the step waits, opening its gate the first time."""
@@ -185,6 +204,7 @@ class Recorder:
         is_new_gate = before.state is not StepState.WAITING
         if not is_new_gate and outcome.write is None:
             # The run's own `wake_at` carries the next look, so a poll that found nothing costs one write and not two.
+            await self._logbook.store(attempt.run, waiting, attempt.row.log)
             return waiting
 
         if attempt.row.is_stored:
@@ -194,62 +214,34 @@ class Recorder:
         if is_new_gate:
             items.append(self._journal.step_event(attempt.run, waiting, "step.waiting", at=self._clock.now()))
             items.append(repository.open_gate(self._journal.gate_values(attempt.run, waiting, outcome.kind, outcome.name)))
+        log = attempt.row.log
+        batch = self._logbook.add(items, attempt.run, waiting, log) if log is not None and not log.is_continued else None
         write = outcome.write
         if write is None:
             await self._journal.append(attempt.run, items)
         else:
             await self._journal.write(attempt.run, lambda conn: _both(conn, write, items))
         attempt.row.is_stored = True
+        self._logbook.stored(log, batch)
+        await self._logbook.store(attempt.run, waiting, log)
         return waiting
 
-    def ended(self, record: StepRecord, result: StepResult) -> StepRecord:
-        """The record of an attempt that ended with `result`, masked and checked for size.
+    def ended(self, record: StepRecord, result: StepResult) -> tuple[StepRecord, tuple[Piece, ...]]:
+        """The record of an attempt that ended with `result`, masked, and what of it becomes artifacts.
 
         Raises:
-            OutputTooLarge: the journal does not take so much.
+            OutputTooLarge: a part of it is larger than an artifact may be.
         """
-        output = redact(dict(result.output))
-        size = len(canonical_json(output))
-        if size > MAX_OUTPUT_BYTES:
-            raise OutputTooLarge(
-                f"the output has {size} bytes; the journal takes {MAX_OUTPUT_BYTES}", details={"bytes": size, "limit": MAX_OUTPUT_BYTES}
-            )
+        limit = self._artifacts.limits.artifact_bytes
+        output, pieces = pack(redact(dict(result.output)), limit_bytes=limit)  # type: ignore[arg-type]  # redact keeps a mapping a mapping
+        if result.artifacts:
+            pieces += pack_files(result.artifacts, limit_bytes=limit)
         state = _ENDED[result.status]
         error = None
         if state is StepState.FAILED:
-            error = StepError(code="step-failed", message=str(result.output.get("message", "the step said that it failed"))).to_dict()
-        return replace(record, state=state, output=output, error=error, ended_at=self._clock.now(), waiting_for=None)  # type: ignore[arg-type]  # redact keeps a mapping a mapping
-
-    async def finish(self, run: Run, definition: WorkflowDefinition, records: Mapping[str, StepRecord], move: Finish) -> None:
-        """Ends a run that has nothing left to do, apart from any step."""
-        await self._journal.append(run, self._finished(run, definition, records, move), changes_run=True)
-
-    def _finished(self, run: Run, definition: WorkflowDefinition, records: Mapping[str, StepRecord], move: Finish) -> list[Item]:
-        """The rows that end the run the way its steps ended."""
-        if move.is_stopped:
-            return self._end(run, RunState.CANCELLED, None, None)
-        if move.failed is not None:
-            reason = {"step": move.failed.key, "code": "step-cancelled", "message": "it was stopped", **(move.failed.error or {})}
-            return self._end(run, RunState.FAILED, None, reason)
-        try:
-            output = (
-                self._expressions.render(dict(definition.outputs), scope_at(definition, run, records, None)) if definition.outputs else {}
-            )
-        except BcceError as error:
-            return self._end(run, RunState.FAILED, None, {"step": None, **StepError.of(error).to_dict()})
-        return self._end(run, RunState.COMPLETED, output, None)  # type: ignore[arg-type]  # rendering keeps a mapping a mapping
-
-    async def bury(self, run: Run) -> None:
-        """Puts a run whose workers keep dying where it can do no more harm."""
-        message = f"{run.crashes} workers in a row died while they ran nothing but this"
-        error = StepError(code="run-dead", message=message, hint="look at the logs of that time, then start a new run")
-        await self._journal.append(run, self._end(run, RunState.DEAD, None, {"step": None, **error.to_dict()}), changes_run=True)
-        self._metrics.run_died()
-
-    async def refuse(self, run: Run, reason: BcceError) -> None:
-        """Ends a run that cannot go on whatever its steps say."""
-        error: dict[str, object] = {"step": None, **StepError.of(reason).to_dict()}
-        await self._journal.append(run, self._end(run, RunState.FAILED, None, error), changes_run=True)
+            message = str(redact(result.output.get("message", "the step said that it failed")))
+            error = StepError(code="step-failed", message=message).to_dict()
+        return replace(record, state=state, output=output, error=error, ended_at=self._clock.now(), waiting_for=None), pieces
 
     def count(self, record: StepRecord) -> None:
         """Adds an ended attempt to the metrics."""
@@ -269,13 +261,6 @@ class Recorder:
         if record.state in _EVENTS:
             items.append(self._journal.step_event(attempt.run, record, _EVENTS[record.state], at=record.ended_at or self._clock.now()))
         return items
-
-    def _end(self, run: Run, state: RunState, output: Mapping[str, object] | None, error: Mapping[str, object] | None) -> list[Item]:
-        data: dict[str, object] = {"duration": round((self._clock.now() - run.created_at) / timedelta(milliseconds=1), 3)}
-        if error is not None:
-            data.update(error=error.get("message"), errorType=error.get("code"), stepId=error.get("step"))
-        event = self._journal.run_event(run, _RUN_EVENTS.get(state, "workflow.failed"), data)
-        return [*repository.end_run(run.id, state, output=output, error=error), event]
 
 
 def _both(conn: Connection, write: Callable[[Connection], None], items: list[Item]) -> None:

@@ -167,10 +167,10 @@ def park(conn: Connection, run_id: RunId, *, epoch: int, seen: int, wake_at: dat
     return changed.rowcount == 1
 
 
-def give_back(conn: Connection, run_id: RunId, epoch: int) -> None:
-    """Makes a run that broke its worker free, if it still has this epoch."""
+def give_back(conn: Connection, run_id: RunId, epoch: int) -> bool:
+    """Makes a run that broke its worker free; False when it has another epoch by now."""
     query = update(runs).where(runs.c.id == run_id, runs.c.epoch == epoch, runs.c.state.in_(LIVE))
-    conn.execute(query.values(lease_owner=None, crashes=runs.c.crashes + 1, wake_at=db_now()))
+    return conn.execute(query.values(lease_owner=None, crashes=runs.c.crashes + 1, wake_at=db_now())).rowcount == 1
 
 
 def due(conn: Connection, limit: int, *, worker: str, held: Collection[RunId]) -> list[tuple[RunId, int, str, int]]:

@@ -13,14 +13,15 @@ import sysconfig
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, Literal
 
 from bcce.workflows.errors import SandboxBroken, SandboxUnavailable
+from bcce.workflows.leftovers import left_files, read_files
 
 #: The first statements of every process: limits that the kernel keeps, then the script as the main program.
 _PRELUDE = """\
@@ -61,12 +62,16 @@ class SandboxLimits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SandboxResult:
-    """How a script ended: by itself with `exit_code`, or stopped because of what `ended` says; `killed` is mostly its memory."""
+    """How a script ended: by itself with `exit_code`, or stopped because of what `ended` says; `killed` is mostly its memory.
+
+    `files` are those that it left in the folder `artifacts`, by name; none unless it ended by itself with 0.
+    """
 
     ended: Ended
     exit_code: int
     stdout: bytes
     stderr: bytes
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def why_not() -> str | None:
@@ -128,7 +133,7 @@ def _library() -> ModuleType:
 
 def _run(code: str, stdin: bytes, limits: SandboxLimits, stop: threading.Event) -> SandboxResult:
     sandlock: Any = _library()
-    with tempfile.TemporaryDirectory(prefix="bcce-script-") as name:
+    with tempfile.TemporaryDirectory(prefix="bcce-script-") as name, left_files(Path(name)) as left:
         folder = Path(name)
         (folder / "script.py").write_text(code, encoding="utf-8")
         command = [_interpreter(), "-I", "-S", "-B", "-X", "utf8", "-c", _PRELUDE, str(limits.disk_bytes), str(int(limits.timeout_s) + 2)]
@@ -138,14 +143,18 @@ def _run(code: str, stdin: bytes, limits: SandboxLimits, stop: threading.Event) 
         except (RuntimeError, ValueError, OSError, sandlock.SandlockError) as error:
             raise SandboxBroken(f"the sandbox could not be set up ({type(error).__name__}); the script was not started") from error
         with process:
-            pump = _Pump(process, folder, stdin, limits, stop)
+            pump = _Pump(process, (folder, left), stdin, limits, stop)
             ended = pump.run()
             if ended != "exited":
                 process.kill()
             result = process.wait(timeout=5)
         if ended == "exited" and result.reason != sandlock.ExitReason.EXITED:
             ended = "killed"
-        return SandboxResult(ended=ended, exit_code=result.exit_code, stdout=bytes(pump.stdout), stderr=bytes(pump.stderr))
+        files = read_files(left, limits.disk_bytes) if ended == "exited" and result.exit_code == 0 else {}
+        if files is None:
+            ended = "disk"
+        about = {"stdout": bytes(pump.stdout), "stderr": bytes(pump.stderr)}
+        return SandboxResult(ended=ended, exit_code=result.exit_code, **about, files=files or {})
 
 
 def _sandbox(sandlock: Any, folder: str, limits: SandboxLimits) -> Any:
@@ -181,9 +190,9 @@ def _readable() -> list[str]:
 class _Pump:
     """Moves bytes to and from the process and watches its limits, until it has ended or has to be ended."""
 
-    def __init__(self, process: Any, folder: Path, stdin: bytes, limits: SandboxLimits, stop: threading.Event) -> None:
+    def __init__(self, process: Any, folders: tuple[Path | int, ...], stdin: bytes, limits: SandboxLimits, stop: threading.Event) -> None:
         self._process = process
-        self._folder = folder
+        self._folders = folders
         self._left = memoryview(stdin)
         self._limits = limits
         self._stop = stop
@@ -257,13 +266,14 @@ class _Pump:
 
     def _uses_too_much_disk(self) -> bool:
         size = count = 0
-        with os.scandir(self._folder) as entries:
-            for entry in entries:
-                count += 1
-                try:
-                    size += entry.stat(follow_symlinks=False).st_blocks * 512
-                except FileNotFoundError:
-                    continue
+        for folder in self._folders:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    count += 1
+                    try:
+                        size += entry.stat(follow_symlinks=False).st_blocks * 512
+                    except FileNotFoundError:
+                        continue
         return count > _FILES or size > self._limits.disk_bytes
 
 

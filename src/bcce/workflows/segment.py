@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from bcce.kit.clock import Clock
+from bcce.workflows.attempt import Attempt, Ending, Row
 from bcce.workflows.calls import Caller, Setting
 from bcce.workflows.definition import WorkflowDefinition
 from bcce.workflows.journal import Journal
 from bcce.workflows.limits import Limits
 from bcce.workflows.model import LIVE_STEPS, Effect, Run, RunState, StepRecord, StepState
 from bcce.workflows.planner import Call, Plan, plan
-from bcce.workflows.recorder import Attempt, Ending, Recorder, Row
+from bcce.workflows.recorder import Recorder
 
 #: When to try again to stop what could not be stopped at this moment.
 _AGAIN_S = 0.05
@@ -80,7 +81,7 @@ class Segment:
                 return True
             todo = plan(self._definition, self._records, self._clock.now(), is_stopping=self._ending.is_stopping)
             if todo.finish is not None and not self._tasks:
-                await self._recorder.finish(self.run, self._definition, self._records, todo.finish)
+                await self._recorder.endings.finish(self.run, self._definition, self._records, todo.finish)
                 return True
             if await self._settle(todo):
                 if self._ending.is_over:

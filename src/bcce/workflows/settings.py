@@ -100,6 +100,24 @@ class WorkflowSettings(Section):
     directory: str | None = Field(
         default=None, description="A folder with workflow files (*.yaml) that are registered at start; null for the built-in ones only."
     )
+    artifact_max_bytes: int = Field(
+        default=8 * 1024 * 1024,
+        ge=16 * 1024,
+        le=64 * 1024 * 1024,
+        description="Bytes that a value of a step's output, or a file that a step leaves, may have.",
+    )
+    artifact_run_max_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=16 * 1024,
+        le=4 * 1024 * 1024 * 1024,
+        description="Bytes that all artifacts of one run may have together.",
+    )
+    log_max_lines: int = Field(
+        default=1000, ge=1, le=100_000, description="Lines that one attempt of a step may add to the log of its run."
+    )
+    log_max_bytes: int = Field(
+        default=64 * 1024, ge=1024, le=16 * 1024 * 1024, description="Bytes that these lines may have together, with their facts."
+    )
     http: HttpSettings = Field(default_factory=HttpSettings, description="Requests of workflows to other hosts.")
     script: ScriptSettings = Field(default_factory=ScriptSettings, description="Sandboxed Python in workflows.")
     integrations: IntegrationSettings = Field(default_factory=IntegrationSettings, description="Events of runs for connectors.")

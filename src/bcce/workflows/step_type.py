@@ -6,7 +6,7 @@ anything in memory between calls: it looks at the database or the world, and say
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
 from sqlalchemy import Connection
@@ -17,6 +17,8 @@ from bcce.security.actor import Actor
 from bcce.workflows.model import Effect, StepResult
 
 T = TypeVar("T")
+
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 def gate_id(run_id: RunId, key: str, attempt: int) -> GateId:
@@ -33,6 +35,14 @@ class FencedWrite(Protocol):
         Raises:
             StaleEpoch: another worker took the run over; nothing was written and the segment must end.
         """
+        ...
+
+
+class LogSink(Protocol):
+    """Takes what a step says for the log of its run."""
+
+    def __call__(self, level: LogLevel, message: str, facts: Mapping[str, object] | None) -> None:
+        """Keeps the line in memory; it is stored with what happens to the step next."""
         ...
 
 
@@ -58,6 +68,15 @@ class StepContext:
     epoch: int
     write: FencedWrite
     lease_remaining_s: Callable[[], Awaitable[float]]
+    say: LogSink
+
+    def log(self, message: str, *, level: LogLevel = "info", facts: Mapping[str, object] | None = None) -> None:
+        """Adds a line, or one for each line of `message`, to the log of the run; costs no I/O and never fails.
+
+        What looks like a credential is masked. Lines are stored with the end of the step, and every few seconds while a call goes on.
+        An attempt has a limit of lines and bytes (`workflows.logMaxLines`, `workflows.logMaxBytes`); what is more is counted.
+        """
+        self.say(level, message, facts)
 
     @property
     def idempotency_key(self) -> str:

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
 
 from bcce.cli.client import Client, call, segment
-from bcce.cli.files import read_text
+from bcce.cli.files import read_text, write_bytes
 from bcce.cli.output import json_option, show_item, show_list
 from bcce.kit.errors import ExitCode, InvalidInput
 from bcce.kit.text import clean
@@ -31,6 +32,8 @@ _UNSHOWN = frozenset(
         "integrations",
     }
 )
+#: Looks at an ended run's log that have to find nothing before it counts as complete.
+_QUIET_LOOKS = 2
 _OVER = ("completed", "failed", "cancelled", "dead")
 _MARKS = {"completed": "✓", "failed": "✗", "skipped": "-", "cancelled": "■", "waiting": "…", "started": "▸", "retrying": "↻"}
 
@@ -126,6 +129,94 @@ def signal(run_id: str, name: str, payload: str, as_json: bool) -> None:
         raise InvalidInput("--payload is no JSON") from error
     path = f"/api/v1/runs/{segment(run_id)}/signals/{segment(name)}"
     show_item(call(lambda client: client.post(path, {"payload": body})), as_json=as_json)
+
+
+@group.command()
+@click.argument("run_id")
+@click.option("--step", help="Only lines of this step, in all turns of its loops; or of one key, such as look[2].")
+@click.option("--follow", is_flag=True, help="Go on until the run ends.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="json: an object a line.")
+def logs(run_id: str, step: str | None, follow: bool, form: str) -> None:
+    """Show what a run's steps said, and what the engine did."""
+    call(lambda client: print_log(client, run_id, step=step, follows=follow, as_json=form == "json"), works=follow)
+
+
+async def print_log(client: Client, run_id: str, *, step: str | None, follows: bool, as_json: bool) -> None:
+    """Prints the log from its beginning; with `follows` until the run is over."""
+    cursor, is_over, quiet = None, False, 0
+    while True:
+        if follows:
+            is_over = (await client.get(f"/api/v1/runs/{segment(run_id)}"))["state"] in _OVER
+        page = await client.get(f"/api/v1/runs/{segment(run_id)}/logs", step=step, cursor=cursor)
+        for line in page["items"]:
+            click.echo(json.dumps(line, ensure_ascii=False) if as_json else log_text(line))
+        cursor = page["follow"]
+        if page["next"] is not None:
+            continue
+        # On a server the last events get their positions a moment after the run has ended.
+        quiet = quiet + 1 if is_over and not page["items"] else 0
+        if not follows or quiet == _QUIET_LOOKS:
+            return
+        await asyncio.sleep(_LOOK_S)
+
+
+def log_text(line: Mapping[str, Any]) -> str:
+    """A line of a log for a terminal: time, level, step, what was said."""
+    where = str(line["step"] or "run") + (f"/{line['attempt']}" if (line["attempt"] or 1) > 1 else "")
+    facts = "".join(f"  {name}={json.dumps(value, ensure_ascii=False)}" for name, value in line["facts"].items())
+    return clean(f"{line['at'][:23]}Z  {line['level']:<7}  {where}  {line['message']}{facts}", limit=5000)
+
+
+@group.command()
+@click.argument("run_id")
+@click.option("--get", "wanted", metavar="NAME|DIGEST", help="Write this one: its name, STEP/NAME where steps share it, or its digest.")
+@click.option("--output", metavar="FILE|-", help="Where to; - is the standard output.")
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@click.option("--cursor", help="Where the next page begins.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 500), help="How many at most.")
+@json_option
+def artifacts(run_id: str, wanted: str | None, output: str | None, force: bool, cursor: str | None, limit: int, as_json: bool) -> None:
+    """List what a run's steps left, or write one of it to a file."""
+    path = f"/api/v1/runs/{segment(run_id)}/artifacts"
+    if wanted is None:
+        if output is not None or force:
+            raise InvalidInput("--output and --force need --get", hint="--get says which artifact to write")
+        page = call(lambda client: client.get(path, cursor=cursor, limit=limit))
+        show_list(page["items"], ("step", "attempt", "name", "bytes", "mediaType", "digest"), as_json=as_json, following=page["next"])
+        return
+    if output is None:
+        raise InvalidInput("--get needs --output", hint="--output FILE, or --output - for the standard output")
+    name = wanted
+
+    async def fetch(client: Client) -> bytes:
+        return await client.get_bytes(f"{path}/{segment(await find_artifact(client, path, name))}")
+
+    write_bytes(output, call(fetch), force=force)
+
+
+async def find_artifact(client: Client, path: str, wanted: str) -> str:
+    """The digest of the artifact that `wanted` names: a digest, a name, or STEP/NAME; of several attempts the last one's.
+
+    Raises:
+        InvalidInput: there is none, or several steps have one of that name.
+    """
+    if re.fullmatch("(sha256:)?[0-9a-f]{64}", wanted):
+        return wanted
+    found: dict[str, str] = {}
+    cursor = None
+    while True:
+        page = await client.get(path, cursor=cursor, limit=500)
+        for item in page["items"]:
+            if wanted in (item["name"], f"{item['step'] or ''}/{item['name']}"):
+                found[f"{item['step'] or ''}/{item['name']}"] = item["digest"]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    if not found:
+        raise InvalidInput(f"the run has no artifact {clean(wanted, limit=80)!r}", hint="without --get all are listed")
+    if len(set(found.values())) > 1:
+        raise InvalidInput(f"several steps left {clean(wanted, limit=80)!r}", hint=f"one of: {', '.join(sorted(found))}")
+    return next(iter(found.values()))
 
 
 def read_inputs(pairs: tuple[str, ...], file: str | None) -> dict[str, Any]:

@@ -160,10 +160,14 @@ class HttpStep:
         destination = request.destination
         self._destinations.check(destination)
         name = f"http:{destination.host}:{destination.port}"
+        # Without the query, which may hold what nobody else should see.
+        line = f"{request.method} {destination.scheme}://{destination.authority}{httpx.URL(request.url).path}"
+        context.log(line, facts={"bytes": len(request.content or b"")} if request.content else None)
         async with self._bulkhead.place(f"{context.tenant_id} {name}"):
             answer = await self._breaker.call(
                 context.tenant_id, name, lambda: self._send(given, request, destination), is_failure=_speaks_against_the_host
             )
+        context.log(f"answered {answer.status}", facts={"status": answer.status, "bytes": len(answer.body)})
         return Done(result=completed(_output(answer)))
 
     async def _send(self, given: HttpParams, request: Request, destination: Destination) -> Answer:

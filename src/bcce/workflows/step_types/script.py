@@ -1,6 +1,7 @@
 """`script`: Python from the workflow's file, locked into a sandbox, for what expressions cannot say."""
 
 import json
+import mimetypes
 import platform
 from typing import Any, cast
 
@@ -18,12 +19,14 @@ from bcce.workflows.errors import (
     ScriptOverLimit,
     ScriptTimedOut,
 )
-from bcce.workflows.model import Effect, completed
+from bcce.workflows.model import Artifact, Effect, completed
 from bcce.workflows.sandbox import PythonSandbox, SandboxLimits, SandboxResult
 from bcce.workflows.settings import ScriptSettings, WorkflowSettings
-from bcce.workflows.step_type import Done, StepContext, StepOutcome
+from bcce.workflows.step_type import Done, LogLevel, StepContext, StepOutcome
 
 _MIB = 1024 * 1024
+#: Without the system's own lists, so that a name means the same everywhere.
+_TYPES = mimetypes.MimeTypes()
 
 
 class ScriptParams(BaseModel):
@@ -58,7 +61,7 @@ class ScriptParams(BaseModel):
 
 
 class ScriptStep:
-    """Runs Python in a sandbox. Output: the JSON object that it prints as its last line."""
+    """Runs Python in a sandbox. Output: the JSON object that it prints as its last line; the files in `artifacts` are kept."""
 
     name = "script"
     effect = Effect.PURE
@@ -93,7 +96,8 @@ class ScriptStep:
                 lambda: self._sandbox.run(given.code, canonical_json(given.inputs), limits),
                 is_failure=lambda error: isinstance(error, SandboxBroken),
             )
-        return Done(result=completed(_output(result, limits)))
+        _tell(context, result)
+        return Done(result=completed(_output(result, limits), artifacts=_artifacts(result)))
 
 
 def _output(result: SandboxResult, limits: SandboxLimits) -> dict[str, object]:
@@ -111,6 +115,21 @@ def _output(result: SandboxResult, limits: SandboxLimits) -> dict[str, object]:
         about = f": {clean(said[-1].strip(), limit=300)}" if said else ""
         raise ScriptFailed(f"the script ended with {result.exit_code}{about}", details={"exit_code": result.exit_code})
     return _last_object(result.stdout)
+
+
+def _tell(context: StepContext, result: SandboxResult) -> None:
+    """Puts what it printed into the run's log: all but the last line, which is its output if it ended well."""
+    printed = result.stdout.decode("utf-8", "replace").rstrip().splitlines()
+    if result.ended == "exited" and result.exit_code == 0:
+        del printed[-1:]
+    for lines, stream, level in ((printed, "stdout", "info"), (result.stderr.decode("utf-8", "replace").splitlines(), "stderr", "warning")):
+        for line in lines:
+            if line.strip():
+                context.log(line, level=cast(LogLevel, level), facts={"stream": stream})
+
+
+def _artifacts(result: SandboxResult) -> tuple[Artifact, ...]:
+    return tuple(Artifact(name=name, content=content, media_type=_TYPES.guess_type(name)[0]) for name, content in result.files.items())
 
 
 def _last_object(printed: bytes) -> dict[str, object]:

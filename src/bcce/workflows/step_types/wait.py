@@ -82,12 +82,14 @@ class WaitStep:
             name = given.event
             payload = await self._db.read(lambda conn: repository.get_signal(conn, context.run_id, name))
             if payload is not None:
+                context.log(f"the event {name} came")
                 return Done(result=completed({"event": name, "payload": dict(payload), "timed_out": False}))
         ends_at = given.ends_at(context.started_at)
         if ends_at is None:
             return Park(waiting_for=f"the event {given.event}", kind="event", name=str(given.event))
         left = ends_at - self._clock.now()
         if left <= timedelta(0):
+            context.log("the time is up")
             return Done(result=StepResult(status="completed", output={"event": None, "payload": {}, "timed_out": True}))
         return Park(waiting_for=_words(given), kind="event" if given.event else "timer", name=str(given.event or "timer"), wake_after=left)
 

@@ -1,5 +1,6 @@
 """`workflow`: another workflow as a step, run on its own and waited for."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +11,7 @@ from bcce.kit.ids import RunId, derived_id
 from bcce.plugins import Services
 from bcce.storage.doors import Database
 from bcce.workflows import repository
+from bcce.workflows.artifacts.restoring import restored_output
 from bcce.workflows.errors import ChildFailed
 from bcce.workflows.journal import wake
 from bcce.workflows.model import Child, Effect, Run, RunState, StepResult, completed
@@ -55,12 +57,16 @@ class WorkflowStep:
         child_id = self._child_id(context)
         child = await self._db.read(lambda conn: repository.get_run(conn, child_id, context.tenant_id))
         if child is not None and (child.state not in repository.LIVE or not given.wait):
-            return Done(result=_result(child))
+            context.log(f"the run {child.id} of {child.workflow} is {child.state}")
+            output = await self._db.read(lambda conn: restored_output(conn, child.id, child.output or {}))
+            return Done(result=_result(child, output))
 
         def start(conn: Connection) -> None:
             if child is None:
                 self._start(conn, context, given, child_id)
 
+        if child is None:
+            context.log(f"starts the run {child_id} of {given.workflow}", facts={"runId": child_id})
         if given.wait:
             return Park(waiting_for=f"the run {child_id} of {given.workflow}", kind=CHILD_GATE, name=child_id, write=start)
 
@@ -105,8 +111,8 @@ class WorkflowStep:
         )
 
 
-def _result(child: Run) -> StepResult:
+def _result(child: Run, output: Mapping[str, object]) -> StepResult:
     if child.state in (RunState.FAILED, RunState.CANCELLED, RunState.DEAD):
         reason = (child.error or {}).get("message") or f"it is {child.state}"
         raise ChildFailed(f"the run {child.id} of {child.workflow} did not end well: {reason}", hint=f"bcce run show {child.id}")
-    return completed({**(child.output or {}), "runId": child.id})
+    return completed({**output, "runId": child.id})
