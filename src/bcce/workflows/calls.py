@@ -264,9 +264,26 @@ class Caller:
         self._open[name] = self._clock.monotonic(), attempt
         try:
             outcome = await self._in_time(attempt.record, call.place.step, kind.run(self._context(attempt), params))
+        except StepTimedOut:
+            await self._stop_late(attempt, kind, params)
+            raise
         finally:
             del self._open[name]
         return await self._recorded(attempt, call, outcome)
+
+    async def _stop_late(self, attempt: Attempt, kind: StepType, params: BaseModel) -> None:
+        """Stops what a step began whose time is over; that it is late is recorded whatever comes of it."""
+        if not isinstance(kind, Stoppable):
+            return
+        try:
+            outcome = await kind.stop(self._context(attempt), params)
+        except (StaleEpoch, DatabaseUnavailable):
+            raise
+        except BcceError as error:
+            log.warning("step.not_stopped", run_id=attempt.run.id, step=attempt.record.key, code=error.code, reason=error.message)
+            return
+        if isinstance(outcome, Commit):
+            await self._journal.write(attempt.run, outcome.write)
 
     async def _in_time(self, record: StepRecord, step: Step, running: Coroutine[Any, Any, StepOutcome]) -> StepOutcome:
         if record.deadline_at is None:
@@ -306,6 +323,7 @@ class Caller:
             epoch=run.epoch,
             write=lambda fn: self._journal.write(run, fn),
             lease_remaining_s=self._worker.lease_remaining_s,
+            started_by=run.started_by,
         )
 
     async def _fail(self, attempt: Attempt, step: Step, error: StepError, ended: StepRecord | None = None) -> StepRecord:

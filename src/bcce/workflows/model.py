@@ -65,6 +65,7 @@ class StepResult:
 
     `output` is a JSON object that later steps read as `steps.<id>.output`. `artifacts` are `{"name", "content"}` pairs.
     `resources_used` counts what it cost (calls, tokens), by name. `execution_time_ms` is filled in by the engine.
+    `error` says why it failed; None: the output's `message` does.
     """
 
     status: Literal["completed", "failed", "skipped"]
@@ -72,6 +73,7 @@ class StepResult:
     artifacts: tuple[Mapping[str, str], ...] = ()
     resources_used: Mapping[str, float] = field(default_factory=dict)
     execution_time_ms: float | None = None
+    error: "StepError | None" = None
 
     def to_wire(self) -> dict[str, object]:
         """The public form: `{status, output, artifacts, metrics: {executionTime, resourcesUsed}}`, milliseconds."""
@@ -86,6 +88,11 @@ class StepResult:
 def completed(output: Mapping[str, object] | None = None) -> StepResult:
     """A step that ended well with `output`."""
     return StepResult(status="completed", output=output or {})
+
+
+def failed(error: BcceError, output: Mapping[str, object] | None = None) -> StepResult:
+    """A step that failed, with what it can tell all the same."""
+    return StepResult(status="failed", output=output or {}, error=StepError.of(error))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,7 +137,11 @@ class StepRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """One run of a definition. Times are UTC; `ended_at` is None while it is active."""
+    """One run of a definition. Times are UTC; `ended_at` is None while it is active.
+
+    `started_by` is the id of the actor whose wish it was, that of the outermost run for one that another run started; None for runs of
+    releases that did not write it down.
+    """
 
     id: RunId
     tenant_id: TenantId
@@ -158,3 +169,4 @@ class Run:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    started_by: str | None = None

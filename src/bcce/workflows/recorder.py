@@ -217,7 +217,8 @@ class Recorder:
         state = _ENDED[result.status]
         error = None
         if state is StepState.FAILED:
-            error = StepError(code="step-failed", message=str(result.output.get("message", "the step said that it failed"))).to_dict()
+            said = StepError(code="step-failed", message=str(result.output.get("message", "the step said that it failed")))
+            error = (result.error or said).to_dict()
         return replace(record, state=state, output=output, error=error, ended_at=self._clock.now(), waiting_for=None)  # type: ignore[arg-type]  # redact keeps a mapping a mapping
 
     async def finish(self, run: Run, definition: WorkflowDefinition, records: Mapping[str, StepRecord], move: Finish) -> None:

@@ -197,9 +197,13 @@ class WorkflowService:
         run_id = child.id if child is not None else RunId(self._ids.new("run"))
         now = self._clock.now()
         fixed = {"queue": "default", "priority": 100, "state": RunState.ACTIVE, "wake_at": now, "wake_seq": 1, "seen_seq": 0}
+        # Who wanted the outermost run wanted this one: nobody can agree to their own wish by way of another run.
+        above = repository.get_run(conn, child.parent_id) if child is not None else None
         parent = {"parent_id": child.parent_id, "parent_key": child.parent_key} if child is not None else {}
+        started_by = above.started_by if above is not None else actor.id
         row = {"id": run_id, "tenant_id": actor.tenant_id, "inputs": dict(inputs), "correlation_id": correlation_id, "epoch": epoch}
-        conn.execute(insert(runs), [{**row, **about, **fixed, **parent, "suspect": False, "crashes": 0, "created_at": now}])
+        fresh = {"started_by": started_by, "suspect": False, "crashes": 0, "created_at": now}
+        conn.execute(insert(runs), [{**row, **about, **fixed, **parent, **fresh}])
         data = {"workflowId": run_id, "workflow": about["workflow"], "subject": about["subject"]}
         event = Event(type="workflow.started", timestamp=now, source="workflows", tenant_id=actor.tenant_id, data=data)
         run_items(conn, [event_item(self._ids, event, correlation_id=correlation_id)])

@@ -4,7 +4,8 @@ The engine calls `run` when the step is first ready and again after every wake-u
 anything in memory between calls: it looks at the database or the world, and says what is true now.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -41,8 +42,8 @@ class StepContext:
     """What a step may know about where it runs.
 
     `key` is the step's place in the definition; `attempt` counts from 1; `idempotency_key` is the same on every call of one
-    step, before and after any crash. `started_at` is when this attempt began; `is_waiting` is true when this call follows a wake-up.
-    `lease_remaining_s` returns the seconds for which this worker
+    step, before and after any crash. `started_by` is the id of whoever wanted the run, None if nobody knows. `started_at` is when this
+    attempt began; `is_waiting` is true when this call follows a wake-up. `lease_remaining_s` returns the seconds for which this worker
     is surely still the owner.
     """
 
@@ -58,6 +59,7 @@ class StepContext:
     epoch: int
     write: FencedWrite
     lease_remaining_s: Callable[[], Awaitable[float]]
+    started_by: str | None = None
 
     @property
     def idempotency_key(self) -> str:
@@ -116,6 +118,25 @@ class Stoppable(Protocol):
         Raises:
             BcceError: it could not be stopped.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What is wrong with a step's parameters: the rule, the parameter it is about, what is the matter and what to do."""
+
+    rule: str
+    path: tuple[str, ...]
+    message: str
+    hint: str
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """A step type that can tell from the file alone that a step of it would fail, beyond what the schema of its parameters says."""
+
+    def check(self, given: Mapping[str, object]) -> Iterable[Remark]:
+        """What is wrong with parameters that fit the schema; texts in them may hold expressions. Does no I/O and raises nothing."""
         ...
 
 

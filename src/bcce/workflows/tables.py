@@ -53,6 +53,7 @@ runs = Table(
     Column("parent_id", Id()),
     Column("parent_key", Name(255)),
     Column("cancel_at", UtcDateTime()),
+    Column("started_by", Name(255)),
     Column("created_at", UtcDateTime(), nullable=False),
     Column("started_at", UtcDateTime()),
     Column("ended_at", UtcDateTime()),

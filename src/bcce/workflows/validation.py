@@ -15,7 +15,7 @@ from bcce.workflows.expressions import Expressions
 from bcce.workflows.form import did_you_mean, place_of, problem
 from bcce.workflows.language import RESILIENT
 from bcce.workflows.reader import read_all
-from bcce.workflows.step_type import StepType
+from bcce.workflows.step_type import Checked, StepType
 from bcce.workflows.visibility import Reads, Sight, surely_inside
 
 
@@ -187,6 +187,11 @@ class _Checker:
                     wrong.setdefault(where, []).append("there is no such parameter" if found["type"] == "extra_forbidden" else found["msg"])
             for where, messages in wrong.items():
                 self._parameter(step, kind, where, messages)
+            if wrong:
+                return
+        if isinstance(kind, Checked):
+            for remark in kind.check(step.given):
+                self._at(step, remark.rule, f"step {step.id!r}: {remark.message}", remark.hint, *remark.path)
 
     def _parameter(self, step: Step, kind: StepType, path: Where, messages: list[str]) -> None:
         known, name = kind.params.model_fields, ".".join(str(part) for part in path)

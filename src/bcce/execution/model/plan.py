@@ -163,7 +163,14 @@ class Verification:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedAction:
-    """One script on one target. `expected` says in words what it shall do; `undo` takes it back, None when nothing can."""
+    """One script on one target.
+
+    Attributes:
+        expected: says in words what it shall do.
+        undo: takes it back; None when nothing can.
+        timeout_s: after how many whole seconds it is ended, if that is sooner than the operator's limit; None for that limit.
+        min_approvals: how many people have to agree whatever the validator and the policy say; 0 leaves it to them.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
@@ -173,9 +180,16 @@ class PlannedAction:
     target: Target
     expected: str
     undo: Script | None = None
+    timeout_s: int | None = None
+    min_approvals: int = 0
+
+    def __post_init__(self) -> None:
+        if self.timeout_s is not None and self.timeout_s < 1:
+            raise InvalidInput("a script has at least one second")
 
     def to_dict(self) -> dict[str, object]:
-        """The action as JSON values."""
+        """The action as JSON values; what it does not say is left out, so that it has the digest that it had before that could be said."""
+        limits: dict[str, object] = {"timeout_s": self.timeout_s, "min_approvals": self.min_approvals}
         return {
             "id": self.id,
             "title": self.title,
@@ -183,20 +197,21 @@ class PlannedAction:
             "target": self.target.to_dict(),
             "expected": self.expected,
             "undo": None if self.undo is None else self.undo.to_dict(),
+            **{name: value for name, value in limits.items() if value},
         }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What a planner proposes for one incident.
+    """What a planner proposes for one incident, or a step of a workflow for its run.
 
     Attributes:
         id: `plan_…`.
-        incident_id: `inc_…`.
+        incident_id: `inc_…`; None when it is for no incident.
         diagnosis: what is believed to be wrong, in words.
         source: who wrote it, such as `sop:restart-checkout@sha256:…`.
         actions: in the order in which they shall be started; at least one.
-        verification: how it is seen that they helped.
+        verification: how it is seen that they helped; None when nobody looks.
 
     Raises:
         InvalidInput: no action, or two with the same id.
@@ -205,11 +220,11 @@ class Plan:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     id: str
-    incident_id: str
+    incident_id: str | None
     diagnosis: str
     source: str
     actions: tuple[PlannedAction, ...]
-    verification: Verification
+    verification: Verification | None
 
     def __post_init__(self) -> None:
         names = [action.id for action in self.actions]
@@ -229,7 +244,7 @@ class Plan:
             "diagnosis": self.diagnosis,
             "source": self.source,
             "actions": [action.to_dict() for action in self.actions],
-            "verification": self.verification.to_dict(),
+            "verification": None if self.verification is None else self.verification.to_dict(),
         }
 
     @classmethod
