@@ -34,6 +34,7 @@ async def shell_runtime(
     *,
     executor: Executor | None = None,
     wrap: Callable[[Database], Database] | None = None,
+    works: bool = True,
     **sections: Any,
 ) -> AsyncIterator[Runtime]:
     """A runtime in which approved scripts are started; `sections` of the settings join what that needs."""
@@ -44,7 +45,7 @@ async def shell_runtime(
     }
     merged = {name: {**base.get(name, {}), **sections.get(name, {})} for name in {*base, *sections}}
     overrides = Overrides(executors={"local": executor} if executor is not None else None, database=wrap)
-    async with open_runtime(Settings.model_validate(merged), home=home, overrides=overrides) as runtime:
+    async with open_runtime(Settings.model_validate(merged), home=home, overrides=overrides, works=works) as runtime:
         yield runtime
 
 
