@@ -1,7 +1,6 @@
 """One script's way from the gate's clearance to an outcome that is known: started at most once, found again after any crash, stopped."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -9,18 +8,18 @@ from sqlalchemy import Connection
 
 from bcce.execution import repository as dispatches
 from bcce.execution.executor import Executor
-from bcce.execution.model import ENDED, SETTLED, Dispatch, DispatchState, JobPhase, JobStatus, Plan, StopResult, state_for
+from bcce.execution.model import ENDED, SETTLED, Dispatch, DispatchState, JobPhase, JobStatus, StopResult, state_for
 from bcce.kit.clock import Clock
 from bcce.kit.errors import BcceError, Unavailable
 from bcce.kit.events import Event
-from bcce.kit.findings import Severity
-from bcce.kit.ids import ApprovalId, DispatchId, Ids, derived_id
+from bcce.kit.ids import DispatchId, Ids
 from bcce.kit.redact import mask_text
 from bcce.kit.text import clean
 from bcce.plugins import Services
 from bcce.remediation.errors import DispatchFailed, TargetBusy
 from bcce.remediation.executors import Executors
 from bcce.remediation.gate import Gate
+from bcce.remediation.launch import JobEnd, Launch
 from bcce.remediation.settings import RemediationSettings
 from bcce.security.audit import AuditLog
 from bcce.storage.doors import Database
@@ -30,57 +29,11 @@ from bcce.workflows.step_type import Park, StepContext
 
 log = structlog.get_logger(__name__)
 
-#: Starts that are proven never to have run may be tried again, under a new key each.
-MAX_STARTS = 3
 OUTPUT_CHARS = 16_000
 _BUSY_PAUSE = timedelta(seconds=1)
 #: How often a target is asked that does not answer, and for how long after the script must have ended.
 _SILENT_PAUSE = timedelta(seconds=5)
 _SILENT_LIMIT = timedelta(minutes=10)
-
-
-def dispatch_keys(context: StepContext, *parts: str) -> tuple[DispatchId, ...]:
-    """The keys of a step's starts, in order: the same before and after any crash. `parts` tell apart what may be started anew."""
-    return tuple(DispatchId(derived_id("dsp", context.idempotency_key, *parts, str(number))) for number in range(1, MAX_STARTS + 1))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Launch:
-    """What is to be started for a step.
-
-    `keys` are those of its starts; `approval_id` is the approval that covers it, None if none is needed; `on_start` is database work that
-    belongs to the record of the start.
-    """
-
-    plan: Plan
-    severity: Severity
-    keys: tuple[DispatchId, ...]
-    approval_id: ApprovalId | None = None
-    on_start: Callable[[Connection], None] = lambda _: None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JobEnd:
-    """What became of a dispatch.
-
-    `stop` is what a request to stop it came to, None if there was none. `record` writes it down, in a transaction of the caller's.
-    """
-
-    dispatch: Dispatch
-    state: DispatchState
-    exit_code: int | None
-    detail: str
-    output: str
-    record: Callable[[Connection], None]
-    stop: StopResult | None = None
-
-    def to_dict(self) -> dict[str, object]:
-        """The output of a step."""
-        told: dict[str, object] = {"state": str(self.state), "exitCode": self.exit_code, "detail": self.detail, "output": self.output}
-        told["dispatch"] = self.dispatch.key
-        if self.stop is not None:
-            told["stop"] = {"proven": self.stop.proven, "detail": self.stop.detail}
-        return told
 
 
 class Jobs:
@@ -142,7 +95,7 @@ class Jobs:
                 )
             return await self._start(context, launch, launch.keys[len(attempts)])
         if current.state in SETTLED:
-            return _as_recorded(current)
+            return JobEnd.of(current)
         return await self._look(context, launch, current)
 
     async def stop(self, context: StepContext, launch: Launch) -> JobEnd | None:
@@ -155,7 +108,7 @@ class Jobs:
             return None
         current = attempts[-1]
         if current.state in ENDED:
-            return _as_recorded(current)
+            return JobEnd.of(current)
         executor = self._executors.get(current.target.executor)
         status, stopped, output = await self._stop(executor, current)
         log.info("dispatch.stopped", dispatch_id=current.key, proven=stopped.proven, detail=stopped.detail)
@@ -292,18 +245,6 @@ class Jobs:
                 event_item(self._ids, event, correlation_id=context.correlation_id),
             ],
         )
-
-
-def _as_recorded(current: Dispatch) -> JobEnd:
-    """The end of a dispatch whose row has it already: a worker wrote it and died, or a person settled it."""
-    return JobEnd(
-        dispatch=current,
-        state=current.state,
-        exit_code=current.exit_code,
-        detail=f"it is recorded as {current.state}",
-        output=current.output_excerpt or "",
-        record=lambda _: None,
-    )
 
 
 def _wait(after: timedelta, write: Callable[[Connection], None] | None = None) -> Park:

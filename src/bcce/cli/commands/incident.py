@@ -99,6 +99,8 @@ def approval_lines(asked: dict[str, Any]) -> list[str]:
     lines.append(f"  verdict: {shown['verdict']}")
     lines += [f"  line {item.get('line', '?')}: {item['message']} [{item['rule_id']}]" for item in shown["findings"]]
     lines += [f"  {name}: {', '.join(map(str, value))}" for name, value in shown["effects"].items() if isinstance(value, list)]
+    if shown.get("why"):
+        lines.append(f"  why: {clean(shown['why'], limit=1000)}")
     return [*lines, *(f"  asked because {reason}" for reason in asked["reasons"])]
 
 

@@ -9,7 +9,8 @@ from bcce.incidents.model import IncidentState
 from bcce.incidents.service import IncidentService
 from bcce.kit.ids import ApprovalId, IncidentId
 from bcce.plugins import Services
-from bcce.remediation.jobs import JobEnd, Jobs, Launch, dispatch_keys
+from bcce.remediation.jobs import Jobs
+from bcce.remediation.launch import JobEnd, Launch, dispatch_keys
 from bcce.remediation.plans import load_repair
 from bcce.remediation.steps.params import RepairParams
 from bcce.storage.doors import Database

@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from bcce.approvals.model import ApprovalState
 from bcce.execution.errors import TargetNotReady
-from bcce.execution.model import TIMED_OUT_CODE, DispatchState, Plan, PlannedAction, Script, Shell, is_allowed_name
+from bcce.execution.model import TIMED_OUT_CODE, DispatchState, Plan, PlannedAction, Script, Shell
 from bcce.execution.settings import LOCAL_TARGET
 from bcce.incidents import repository as incidents
 from bcce.kit.clock import Clock
@@ -19,9 +18,11 @@ from bcce.kit.text import clean
 from bcce.plugins import Services
 from bcce.remediation.errors import NotApproved, OutcomeUnknown, ScriptBlocked, UnknownPlan, UnknownTarget
 from bcce.remediation.executors import Executors
-from bcce.remediation.jobs import JobEnd, Jobs, Launch, dispatch_keys
+from bcce.remediation.jobs import Jobs
+from bcce.remediation.launch import JobEnd, Launch, dispatch_keys
 from bcce.remediation.plans import load_plan, store_plan
 from bcce.remediation.requests import Requests, is_pending, said
+from bcce.remediation.steps.shell_params import MAX_TITLE_CHARS, Scalar, ShellParams
 from bcce.remediation.targets import Targets
 from bcce.safety.service import SafetyService
 from bcce.security.actor import system_actor
@@ -31,69 +32,8 @@ from bcce.workflows.errors import ScriptFailed
 from bcce.workflows.model import Effect, StepResult, completed, failed
 from bcce.workflows.step_type import Commit, Done, Park, Remark, StepContext, StepOutcome
 
-Scalar = str | int | float | bool
-
-_MAX_TITLE_CHARS = 200
 #: A dispatch that may still act, or whose outcome nobody knows.
 _OPEN = frozenset({DispatchState.CLEARED, DispatchState.STARTED, DispatchState.INDETERMINATE})
-
-
-class ApprovalWish(BaseModel):
-    """What the workflow wants of those who are asked, beyond what the script itself needs."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    count: int = Field(default=1, ge=1, le=10, description="How many people have to agree at least, even if the script only reads.")
-    reason: str = Field(default="", max_length=1000, description="Why it is to be done, for whoever is asked.")
-
-
-class ShellParams(BaseModel):
-    """Parameters of `shell`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    script: str = Field(min_length=1, max_length=65_536, description="The script, as it is: expressions are not allowed in it.")
-    target: str = Field(default=LOCAL_TARGET, min_length=1, description="Where it runs: a name of execution.targets.")
-    shell: Shell = Field(default=Shell.BASH, description="What reads it.")
-    env: dict[str, Scalar] = Field(default_factory=dict, max_length=256, description="What it gets, as environment variables by name.")
-    title: str | None = Field(default=None, min_length=1, max_length=_MAX_TITLE_CHARS, description="What it does, for whoever is asked.")
-    timeout: str | float | None = Field(default=None, description="How long it may run; at most, and by default, the operator's limit.")
-    approval: ApprovalWish | None = Field(default=None, description="Asks people even if the script only reads, or more of them.")
-
-    @field_validator("script", mode="before")
-    @classmethod
-    def _holds_no_expression(cls, value: object) -> object:
-        """Outside text must never become a program, only its environment.
-
-        Before all other checks and with the type `missing`: other errors of a value with an expression are left for the run, where the
-        expression has been evaluated and its braces are gone.
-        """
-        if isinstance(value, str) and "{{" in value:
-            raise PydanticCustomError(
-                "missing",
-                "a script is the text of the file itself and takes no expression; hand values over in `env`, write braces as '{''{'",
-            )
-        return value
-
-    @field_validator("env")
-    @classmethod
-    def _are_names(cls, value: dict[str, Scalar]) -> dict[str, Scalar]:
-        for name in value:
-            if not is_allowed_name(name):
-                # Of the type `missing`, as above: a name is known before the run, also when values have expressions.
-                raise PydanticCustomError(
-                    "missing",
-                    "{name} cannot be set: use capital letters, digits and underscores, and no name that shells or tools read",
-                    {"name": repr(name[:80])},
-                )
-        return value
-
-    @field_validator("timeout")
-    @classmethod
-    def _is_duration(cls, value: str | float | None) -> str | float | None:
-        if value is not None and parse_duration_s(value) < 1:
-            raise ValueError("a script has at least one second")
-        return value
 
 
 class ShellStep:
@@ -219,7 +159,7 @@ class ShellStep:
         script = Script(shell=given.shell, text=given.script, parameters={name: _text(value) for name, value in given.env.items()})
         action = PlannedAction(
             id="script",
-            title=clean(given.title or f"step {context.key}", limit=_MAX_TITLE_CHARS),
+            title=clean(given.title or f"step {context.key}", limit=MAX_TITLE_CHARS),
             script=script,
             target=target,
             expected="",
