@@ -120,7 +120,7 @@ class Gate:
         context = PolicyContext(
             environment=self._environment, target=name, groups=self._targets.groups(name), severity=severity, at=self._clock.now()
         )
-        return self._safety.decide(actor, str(script.shell), script.text, context, parameters=script.parameters.keys())
+        return self._safety.decide(actor, str(script.shell), script.text, context, parameters=script.names)
 
     async def clear(
         self,
@@ -263,7 +263,8 @@ def _bound(
         role=role,
         shell=str(script.shell),
         script=script.text.encode(),
-        parameters=script.parameters,
+        # What a reference stands for is in the plan, by name.
+        parameters={**script.parameters, **{name: str(sealed) for name, sealed in script.references.items()}},
         target=target,
         effects=judgement.effects,
     )

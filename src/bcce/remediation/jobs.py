@@ -13,7 +13,7 @@ from bcce.kit.clock import Clock
 from bcce.kit.errors import BcceError, Unavailable
 from bcce.kit.events import Event
 from bcce.kit.ids import DispatchId, Ids
-from bcce.kit.redact import mask_text
+from bcce.kit.redact import MASK, mask_text
 from bcce.kit.text import clean
 from bcce.plugins import Services
 from bcce.remediation.errors import DispatchFailed, TargetBusy
@@ -22,6 +22,8 @@ from bcce.remediation.gate import Gate
 from bcce.remediation.launch import JobEnd, Launch
 from bcce.remediation.settings import RemediationSettings
 from bcce.security.audit import AuditLog
+from bcce.security.errors import SecretUnavailable
+from bcce.security.secrets import SecretStore
 from bcce.storage.doors import Database
 from bcce.storage.doors import run as run_items
 from bcce.storage.outbox import event_item
@@ -49,6 +51,7 @@ class Jobs:
         executors: Executors,
         audit: AuditLog,
         settings: RemediationSettings,
+        secrets: SecretStore,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -57,6 +60,7 @@ class Jobs:
         self._executors = executors
         self._audit = audit
         self._settings = settings
+        self._secrets = secrets
 
     @classmethod
     def build(cls, services: Services) -> "Jobs":
@@ -69,6 +73,7 @@ class Jobs:
             executors=services.get(Executors),
             audit=services.get(AuditLog),
             settings=services.get(RemediationSettings),
+            secrets=services.get(SecretStore),
         )
 
     async def attempts(self, keys: tuple[DispatchId, ...]) -> list[Dispatch]:
@@ -110,7 +115,7 @@ class Jobs:
         if current.state in ENDED:
             return JobEnd.of(current)
         executor = self._executors.get(current.target.executor)
-        status, stopped, output = await self._stop(executor, current)
+        status, stopped, output = await self._stop(executor, launch, current)
         log.info("dispatch.stopped", dispatch_id=current.key, proven=stopped.proven, detail=stopped.detail)
         return self._ended(context, launch, current, status, output, stopped)
 
@@ -140,7 +145,7 @@ class Jobs:
         elapsed = self._clock.now() - current.created_at
         try:
             status = await executor.status(current.key, current.target, since=current.created_at)
-            output = await self._output(executor, current, status)
+            output = await self._output(executor, launch, current, status)
         except Unavailable as error:
             # The script may run all the same, so nobody gives it up before it must have ended.
             if elapsed < timedelta(seconds=self._settings.script_timeout_s) + _SILENT_LIMIT:
@@ -157,7 +162,7 @@ class Jobs:
             return _wait(timedelta(0))
         return self._ended(context, launch, current, status, output)
 
-    async def _stop(self, executor: Executor, current: Dispatch) -> tuple[JobStatus, StopResult, str]:
+    async def _stop(self, executor: Executor, launch: Launch, current: Dispatch) -> tuple[JobStatus, StopResult, str]:
         """What the target says after it was asked to stop: its status, the proof, and what the script wrote."""
         try:
             # Fences: from here on it cannot be started any more under this key. What is over by itself is not stopped without need.
@@ -166,7 +171,7 @@ class Jobs:
             if status.phase not in (JobPhase.EXITED, JobPhase.NEVER_STARTED):
                 stopped = await executor.stop(current.key, current.target)
                 status = await executor.status(current.key, current.target, since=current.created_at)
-            output = await self._output(executor, current, status)
+            output = await self._output(executor, launch, current, status)
         except BcceError as error:
             log.warning("dispatch.stop_failed", dispatch_id=current.key, code=error.code, reason=error.message)
             unproven = StopResult(proven=False, detail=f"the target could not be asked: {error.message}")
@@ -175,12 +180,18 @@ class Jobs:
             return JobStatus(phase=JobPhase.UNKNOWN, detail=f"it could not be shown that it stopped: {stopped.detail}"), stopped, output
         return status, stopped, output
 
-    async def _output(self, executor: Executor, current: Dispatch, status: JobStatus) -> str:
+    async def _output(self, executor: Executor, launch: Launch, current: Dispatch, status: JobStatus) -> str:
         """What the script wrote, masked and cut; empty when nothing is known of it."""
         if status.phase is not JobPhase.EXITED:
             return ""
         chunk = await executor.output(current.key, current.target, 0)
-        return clean(mask_text(chunk.data.decode("utf-8", "replace")), limit=OUTPUT_CHARS)
+        text = chunk.data.decode("utf-8", "replace")
+        try:
+            secrets = await self._secrets.masks(launch.plan.actions[0].script.references.values())
+        except SecretUnavailable as error:
+            return f"{MASK}: what the script wrote cannot be shown, because nobody can tell what to mask: {error.message}"
+        # Once more behind `clean`, which takes characters away that may have stood in the middle of a secret.
+        return mask_text(clean(mask_text(text, secrets), limit=OUTPUT_CHARS), secrets)
 
     def _ended(
         self,

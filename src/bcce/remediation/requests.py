@@ -98,6 +98,7 @@ def _request(context: StepContext, plan: Plan, now: Assessment, needed: Requirem
         "target": action.target.name,
         "script": action.script.text,
         "parameters": dict(action.script.parameters),
+        "references": {name: str(sealed) for name, sealed in action.script.references.items()},
         "undo": None if action.undo is None else action.undo.text,
         "verdict": str(now.judgement.verdict),
         "findings": [finding.to_dict() for finding in now.judgement.findings],

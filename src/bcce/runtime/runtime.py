@@ -18,6 +18,7 @@ from bcce.alerts.service import AlertService
 from bcce.alerts.settings import AlertSettings
 from bcce.approvals.service import ApprovalService
 from bcce.approvals.settings import ApprovalSettings
+from bcce.config.environ import process_environ
 from bcce.execution.executor import Executor
 from bcce.execution.settings import ExecutionSettings
 from bcce.incidents.service import IncidentService
@@ -49,6 +50,7 @@ from bcce.security.audit import AuditLog, Checkpoints, take_checkpoint
 from bcce.security.audit.repository import heads as audit_heads
 from bcce.security.crypto import StateKeys, Verifier
 from bcce.security.errors import LostKeys
+from bcce.security.secrets import SecretOrigin, SecretStore
 from bcce.security.tokens import TokenService
 from bcce.storage.breakers import DatabaseBreakers
 from bcce.storage.doors import Database, Hooks, open_database
@@ -60,6 +62,7 @@ from bcce.workflows.expressions import Expressions
 from bcce.workflows.journal import Journal, record_fact
 from bcce.workflows.limits import Limits
 from bcce.workflows.recorder import Recorder
+from bcce.workflows.references import KnownReferences
 from bcce.workflows.service import WorkflowService
 from bcce.workflows.settings import WorkflowSettings
 from bcce.workflows.step_type import StepType
@@ -226,7 +229,8 @@ class _Builder:
         # One step type starts runs, so the service is there before the types that it looks at.
         step_types: dict[str, StepType] = {}
         workflows = services.add(
-            WorkflowService, WorkflowService(db=db, clock=clock, ids=ids, step_types=step_types, expressions=expressions)
+            WorkflowService,
+            WorkflowService(db=db, clock=clock, ids=ids, step_types=step_types, expressions=expressions, known=self._known()),
         )
         step_types |= Registry("bcce.step_types", StepType).build_all(services)  # type: ignore[type-abstract]  # a door
         step_types |= replaced.step_types or {}
@@ -316,6 +320,12 @@ class _Builder:
         services.add(ExecutionSettings, settings.execution)
         services.add(RemediationSettings, settings.remediation)
         services.add(WorkflowSettings, settings.workflows)
+        secrets = {name: SecretOrigin.parse(place) for name, place in settings.workflows.secrets.items()}
+        services.add(SecretStore, SecretStore(secrets, settings.workflows.variables, process_environ))
+
+    def _known(self) -> KnownReferences:
+        store = self._services.get(SecretStore)
+        return KnownReferences(secrets=store.secret_names, variables=store.variable_names)
 
     def _offer_remediation(self, safety: SafetyService) -> None:
         services, settings = self._services, self._settings

@@ -55,6 +55,7 @@ from bcce.kit.errors import (
 from bcce.kit.findings import Effects, Finding, Outcome, Rule, Severity, Verdict
 from bcce.kit.ids import Ids, TenantId
 from bcce.kit.redact import Secret
+from bcce.kit.references import Part, SealedText
 from bcce.kit.text import clean
 from bcce.plugins import Buildable, MissingService, Services
 from bcce.remediation.planner import Planner, PlanRequest, Proposal
@@ -64,10 +65,13 @@ from bcce.safety.validator import ScriptValidator
 from bcce.security.actor import Actor
 from bcce.security.authz import Permission
 from bcce.security.crypto import Verifier
+from bcce.security.errors import SecretUnavailable
+from bcce.security.secrets import SecretStore
 from bcce.workflows.dispatcher import Advance, Dispatcher
 from bcce.workflows.engine import Parked
-from bcce.workflows.model import Effect, StepResult, completed
-from bcce.workflows.step_type import Commit, Done, FencedWrite, Park, StepContext, StepOutcome, StepType
+from bcce.workflows.model import Effect, StepError, StepResult, completed, failed
+from bcce.workflows.references import Sealed
+from bcce.workflows.step_type import Checked, Commit, Done, FencedWrite, Park, Remark, StepContext, StepOutcome, StepType, Stoppable
 
 __all__ = [
     "Actor",
@@ -78,6 +82,7 @@ __all__ = [
     "Backoff",
     "BcceError",
     "Buildable",
+    "Checked",
     "Clearance",
     "ClearanceRefused",
     "Clock",
@@ -116,6 +121,7 @@ __all__ = [
     "Park",
     "Parked",
     "ParsedDelivery",
+    "Part",
     "Permission",
     "Plan",
     "PlanRequest",
@@ -123,12 +129,17 @@ __all__ = [
     "Planner",
     "Probe",
     "Proposal",
+    "Remark",
     "RetryPolicy",
     "Rule",
     "Script",
     "ScriptValidator",
+    "Sealed",
+    "SealedText",
     "Secret",
     "SecretField",
+    "SecretStore",
+    "SecretUnavailable",
     "Section",
     "Services",
     "Severity",
@@ -137,10 +148,12 @@ __all__ = [
     "StartOutcome",
     "StartReceipt",
     "StepContext",
+    "StepError",
     "StepOutcome",
     "StepResult",
     "StepType",
     "StopResult",
+    "Stoppable",
     "Target",
     "TargetNotReady",
     "TenantId",
@@ -161,6 +174,7 @@ __all__ = [
     "Verifier",
     "clean",
     "completed",
+    "failed",
     "fingerprint",
     "open_clearance",
     "retrying",

@@ -24,8 +24,9 @@ from bcce.workflows.journal import Journal
 from bcce.workflows.model import Effect, Run, StepError, StepRecord, StepState
 from bcce.workflows.planner import Call
 from bcce.workflows.recorder import Attempt, Ending, Recorder, Row
+from bcce.workflows.references import has_references, seal
 from bcce.workflows.scope import scope_at
-from bcce.workflows.step_type import Commit, Park, StepContext, StepOutcome, StepType, Stoppable
+from bcce.workflows.step_type import Commit, Park, StepContext, StepOutcome, StepType, Stoppable, references_of
 
 log = structlog.get_logger(__name__)
 
@@ -246,13 +247,17 @@ class Caller:
         if known is not None:
             return known[1], known[2]
         given = dict(step.given)
+        sealed = {name: given[name] for name in references_of(kind) & given.keys() if has_references(given[name])}
         try:
-            if self._expressions.is_constant(given):
+            if not sealed and self._expressions.is_constant(given):
                 params = kind.params.model_validate(given)
                 # The step is kept beside its number, so that the number stays its own.
                 self._constant[id(step)] = step, params, digest(params.model_dump(mode="json"))
                 return params, self._constant[id(step)][2]
-            params = kind.params.model_validate(self._expressions.render(given, self._scope(attempt, call)))
+            scope = self._scope(attempt, call)
+            plain = {name: self._expressions.render(value, scope) for name, value in given.items() if name not in sealed}
+            filled = {name: seal(value, scope, self._expressions) for name, value in sealed.items()}
+            params = kind.params.model_validate({**plain, **filled})
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False))
             raise InvalidInput(f"parameters of step {attempt.record.key!r}: {problems}") from error

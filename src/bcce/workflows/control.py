@@ -19,9 +19,10 @@ from bcce.workflows import repository
 from bcce.workflows.definition import CONDITION, OnFailure, Step, StepList, Strategy, WorkflowDefinition
 from bcce.workflows.errors import NotRepeatable, RunEnded, UnknownRun
 from bcce.workflows.form import did_you_mean
+from bcce.workflows.inputs import complete_inputs
 from bcce.workflows.journal import record_fact
 from bcce.workflows.model import Run, RunState, StepRecord, StepState
-from bcce.workflows.service import WorkflowService, complete_inputs
+from bcce.workflows.service import WorkflowService
 from bcce.workflows.tables import runs, steps
 
 _RETRYABLE = (RunState.FAILED, RunState.CANCELLED, RunState.DEAD)

@@ -18,14 +18,16 @@ from bcce.storage.doors import Database
 from bcce.storage.doors import run as run_items
 from bcce.storage.outbox import event_item
 from bcce.workflows import repository
-from bcce.workflows.definition import INPUT_TYPES, WorkflowDefinition
+from bcce.workflows.definition import WorkflowDefinition
 from bcce.workflows.errors import UnknownRun, UnknownWorkflow
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.form import refusal
 from bcce.workflows.graph import GraphFormat, render
+from bcce.workflows.inputs import complete_inputs
 from bcce.workflows.journal import record_fact
 from bcce.workflows.model import DEFINITION_FORMAT, Run, RunState, StepRecord
 from bcce.workflows.reader import read_definition
+from bcce.workflows.references import KnownReferences
 from bcce.workflows.step_type import StepType
 from bcce.workflows.tables import runs
 from bcce.workflows.validation import check_support, check_text
@@ -55,18 +57,28 @@ class Child:
 class WorkflowService:
     """What others may ask of the engine."""
 
-    def __init__(self, *, db: Database, clock: Clock, ids: Ids, step_types: Mapping[str, StepType], expressions: Expressions) -> None:
+    def __init__(
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        ids: Ids,
+        step_types: Mapping[str, StepType],
+        expressions: Expressions,
+        known: KnownReferences | None = None,
+    ) -> None:
         self._db = db
         self._clock = clock
         self._ids = ids
         self._types = step_types
         self._expressions = expressions
+        self._known = known
         self._parsed: dict[str, WorkflowDefinition] = {}
 
     def validate(self, actor: Actor, text: str, path: str | None = None) -> tuple[WorkflowDefinition | None, tuple[Finding, ...]]:
         """The definition that `text` holds (None: it is no workflow at all) and everything that keeps it from running here."""
         require(actor, Permission.WORKFLOWS_READ)
-        definition, findings = check_text(text, path, self._types, self._expressions)
+        definition, findings = check_text(text, path, self._types, self._expressions, self._known)
         return definition, findings if definition is None else (*findings, *check_support(definition))
 
     async def register(self, actor: Actor, text: str, origin: str) -> StoredDefinition:
@@ -196,14 +208,20 @@ class WorkflowService:
     ) -> RunId:
         run_id = child.id if child is not None else RunId(self._ids.new("run"))
         now = self._clock.now()
-        fixed = {"queue": "default", "priority": 100, "state": RunState.ACTIVE, "wake_at": now, "wake_seq": 1, "seen_seq": 0}
+        fixed: dict[str, object] = {
+            "queue": "default",
+            "priority": 100,
+            "state": RunState.ACTIVE,
+            "wake_at": now,
+            "wake_seq": 1,
+            "seen_seq": 0,
+        }
         # Who wanted the outermost run wanted this one: nobody can agree to their own wish by way of another run.
         above = repository.get_run(conn, child.parent_id) if child is not None else None
         parent = {"parent_id": child.parent_id, "parent_key": child.parent_key} if child is not None else {}
-        started_by = above.started_by if above is not None else actor.id
         row = {"id": run_id, "tenant_id": actor.tenant_id, "inputs": dict(inputs), "correlation_id": correlation_id, "epoch": epoch}
-        fresh = {"started_by": started_by, "suspect": False, "crashes": 0, "created_at": now}
-        conn.execute(insert(runs), [{**row, **about, **fixed, **parent, **fresh}])
+        fixed |= {"started_by": above.started_by if above is not None else actor.id, "suspect": False, "crashes": 0, "created_at": now}
+        conn.execute(insert(runs), [{**row, **about, **fixed, **parent}])
         data = {"workflowId": run_id, "workflow": about["workflow"], "subject": about["subject"]}
         event = Event(type="workflow.started", timestamp=now, source="workflows", tenant_id=actor.tenant_id, data=data)
         run_items(conn, [event_item(self._ids, event, correlation_id=correlation_id)])
@@ -265,31 +283,6 @@ class WorkflowService:
         return await self._db.read(
             lambda conn: repository.list_runs(conn, actor.tenant_id, before=before, limit=limit, state=state, workflow=workflow)
         )
-
-
-def complete_inputs(definition: WorkflowDefinition, given: Mapping[str, object]) -> dict[str, object]:
-    """The run's inputs with defaults filled in.
-
-    Raises:
-        InvalidInput: names the first input that is missing, unknown or of the wrong type.
-    """
-    unknown = sorted(given.keys() - definition.inputs.keys())
-    if unknown:
-        raise InvalidInput(
-            f"workflow {definition.name!r} has no input {unknown[0]!r}", hint=f"it takes: {', '.join(definition.inputs) or 'none'}"
-        )
-    inputs: dict[str, object] = {}
-    for name, spec in definition.inputs.items():
-        if name not in given:
-            if spec.required:
-                raise InvalidInput(f"workflow {definition.name!r} needs the input {name!r}")
-            inputs[name] = spec.default
-            continue
-        value = given[name]
-        if not isinstance(value, INPUT_TYPES[spec.type]) or (isinstance(value, bool) and spec.type != "boolean"):
-            raise InvalidInput(f"input {name!r} of workflow {definition.name!r} must be a {spec.type}")
-        inputs[name] = value
-    return inputs
 
 
 def _stored(row: Mapping[str, object]) -> StoredDefinition:

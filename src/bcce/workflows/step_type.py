@@ -147,6 +147,8 @@ class StepType(Protocol):
     parameters; the
     file's parameters are checked against it before a run starts and, with expressions evaluated, before each call.
 
+    A type may name parameters in `takes_references`, a frozen set: texts in them may hold `{{ secrets.name }}` and `${NAME}`. Such a text
+    reaches it as a `SealedText`, which it fills in when it is used and not before.
     A type whose `run` waits for nothing may say `is_instant = True`; its calls then need no task of their own.
     """
 
@@ -164,3 +166,8 @@ class StepType(Protocol):
             BcceError: the step failed; `code` and `retryable` decide what the engine does next.
         """
         ...
+
+
+def references_of(kind: StepType | None) -> frozenset[str]:
+    """The parameters of a step type in which references may stand."""
+    return getattr(kind, "takes_references", frozenset())

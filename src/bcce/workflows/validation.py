@@ -1,6 +1,6 @@
 """Whether a workflow can run here: everything that is wrong with it at once, each at the key it is about. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,23 +15,30 @@ from bcce.workflows.expressions import Expressions
 from bcce.workflows.form import did_you_mean, place_of, problem
 from bcce.workflows.language import RESILIENT
 from bcce.workflows.reader import read_all
-from bcce.workflows.step_type import Checked, StepType
+from bcce.workflows.references import KnownReferences
+from bcce.workflows.step_type import Checked, StepType, references_of
 from bcce.workflows.visibility import Reads, Sight, surely_inside
 
 
 def check_text(
-    text: str, path: str | None, step_types: Mapping[str, StepType], expressions: Expressions
+    text: str,
+    path: str | None,
+    step_types: Mapping[str, StepType],
+    expressions: Expressions,
+    known: KnownReferences | None = None,
 ) -> tuple[WorkflowDefinition | None, tuple[Finding, ...]]:
     """The definition in `text` (None: it cannot be read at all) and everything that is wrong with it, in file order."""
     definition, problems = read_all(text, path)
     if definition is None:
         return None, tuple(problems)
-    return definition, _in_order([*problems, *check_definition(definition, step_types, expressions)])
+    return definition, _in_order([*problems, *check_definition(definition, step_types, expressions, known)])
 
 
-def check_definition(definition: WorkflowDefinition, step_types: Mapping[str, StepType], expressions: Expressions) -> tuple[Finding, ...]:
-    """All findings, in file order; none means that the workflow can be registered."""
-    checker = _Checker(definition, step_types, expressions)
+def check_definition(
+    definition: WorkflowDefinition, step_types: Mapping[str, StepType], expressions: Expressions, known: KnownReferences | None = None
+) -> tuple[Finding, ...]:
+    """All findings, in file order; none means that the workflow can be registered. `known` None: any secret may be there."""
+    checker = _Checker(definition, step_types, expressions, known)
     checker.run()
     if not checker.found:
         return ()
@@ -71,12 +78,18 @@ def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:
 
 
 class _Checker:
-    def __init__(self, definition: WorkflowDefinition, step_types: Mapping[str, StepType], expressions: Expressions) -> None:
+    def __init__(
+        self,
+        definition: WorkflowDefinition,
+        step_types: Mapping[str, StepType],
+        expressions: Expressions,
+        known: KnownReferences | None,
+    ) -> None:
         self._definition = definition
         self._types = step_types
         self._expressions = expressions
         self._all = definition.by_id
-        self._reads = Reads(definition, expressions, self._note)
+        self._reads = Reads(definition, expressions, self._note, known)
         self.found: list[tuple[str, Where, str, str, str]] = []
 
     def run(self) -> None:
@@ -108,11 +121,11 @@ class _Checker:
             if value is not None:
                 self._reads.check(step, (*step.where, key), value, sight, is_condition=True)
         self._reads.check(step, (*step.where, "items"), step.items, sight)
-        self._reads.check(step, step.where, dict(step.given), sight)
+        self._reads.check(step, step.where, dict(step.given), sight, takes=self._takes(step))
         for extra in (step.fallback, step.compensate):
             if extra is not None:
                 self._type(extra)
-                self._reads.check(extra, extra.where, dict(extra.given), sight.and_of(step))
+                self._reads.check(extra, extra.where, dict(extra.given), sight.and_of(step), takes=self._takes(extra))
         if step.when is not None and self._constant(step.when) is False:
             message = f"step {step.id!r} can never run: its `when` is always false"
             self._at(step, "workflow.unreachable-step", message, "let it read an input or a step, or remove the step", "when")
@@ -120,6 +133,9 @@ class _Checker:
             self._scope(step)
         for branch in step.branches.values():
             self._list(branch, sight.inside(step))
+
+    def _takes(self, step: Step) -> Collection[str]:
+        return references_of(self._types.get(step.type))
 
     def _scope(self, step: Step) -> None:
         """What only steps that do something can have, and lists without steps."""

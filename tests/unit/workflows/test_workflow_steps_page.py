@@ -9,7 +9,7 @@ from tests.unit.workflows.kinds import Kind
 
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.reader import read_definition
-from bcce.workflows.step_type import StepType
+from bcce.workflows.step_type import StepType, references_of
 from bcce.workflows.validation import check_definition
 
 PAGE = (Path(__file__).parents[3] / "docs" / "workflow-steps.md").read_text(encoding="utf-8")
@@ -42,6 +42,6 @@ def test_every_section_has_an_example() -> None:
 def test_an_example_can_be_registered(name: str, text: str) -> None:
     definition = read_definition(text)
 
-    kinds: dict[str, StepType] = {name: Kind(name, kind.params) for name, kind in STEP_TYPES.items()}
+    kinds: dict[str, StepType] = {name: Kind(name, kind.params, references_of(kind)) for name, kind in STEP_TYPES.items()}
     assert [str(item) for item in check_definition(definition, kinds, Expressions())] == []
     assert name in {step.type for step in definition.by_id.values()}

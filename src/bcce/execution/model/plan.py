@@ -12,6 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from bcce.execution.errors import InvalidScript, InvalidTarget
 from bcce.execution.model.parameters import check_parameters, encode_parameters, parameters_digest
 from bcce.kit.errors import InvalidInput
+from bcce.kit.references import SealedText
 from bcce.kit.text import canonical_json, digest
 
 MAX_SCRIPT_BYTES = 1024 * 1024
@@ -28,7 +29,8 @@ class Shell(StrEnum):
 class Script:
     """A script's exact text and its parameters, which it sees as environment variables.
 
-    Nothing is ever filled into `text`: what is judged, approved and hashed is what runs.
+    Nothing is ever filled into `text`: what is judged, approved and hashed is what runs. `references` are parameters whose values nobody
+    sees: they are judged, approved and hashed by the names in them, and only the executor fills them in.
 
     Raises:
         InvalidScript: empty, too large, not encodable, holds a NUL, or a parameter is not allowed.
@@ -39,6 +41,7 @@ class Script:
     shell: Shell = Shell.BASH
     text: str
     parameters: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, SealedText] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.text.strip():
@@ -52,6 +55,10 @@ class Script:
         if size_bytes > MAX_SCRIPT_BYTES:
             raise InvalidScript(f"the script is larger than {MAX_SCRIPT_BYTES} bytes")
         check_parameters(self.parameters)
+        check_parameters(dict.fromkeys(self.references, ""))
+        if not self.parameters.keys().isdisjoint(self.references):
+            raise InvalidScript("a parameter cannot have a value and a reference")
+        object.__setattr__(self, "references", MappingProxyType(dict(self.references)))
         object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
 
     @property
@@ -65,13 +72,24 @@ class Script:
         return digest(self.data)
 
     @property
+    def names(self) -> frozenset[str]:
+        """The names of everything that it sees as environment variables."""
+        return frozenset(self.parameters) | frozenset(self.references)
+
+    @property
     def parameters_digest(self) -> str:
-        """`sha256:` over the encoded parameters as they are sent."""
-        return parameters_digest(encode_parameters(self.parameters))
+        """`sha256:` over the encoded parameters as they are sent, and over the names in references instead of their values."""
+        block = encode_parameters(self.parameters)
+        if self.references:
+            # No parameter is encoded as an empty string, so no parameters give the same bytes.
+            block += b"\x00" + canonical_json({name: sealed.to_dict() for name, sealed in self.references.items()})
+        return parameters_digest(block)
 
     def to_dict(self) -> dict[str, object]:
-        """The script as JSON values."""
-        return {"shell": str(self.shell), "text": self.text, "parameters": dict(self.parameters)}
+        """The script as JSON values; without references it has the form that it had before there were any."""
+        known: dict[str, object] = {"shell": str(self.shell), "text": self.text, "parameters": dict(self.parameters)}
+        references = {name: sealed.to_dict() for name, sealed in self.references.items()}
+        return {**known, "references": references} if references else known
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

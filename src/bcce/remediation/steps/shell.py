@@ -14,6 +14,7 @@ from bcce.incidents import repository as incidents
 from bcce.kit.clock import Clock
 from bcce.kit.findings import Severity, Verdict
 from bcce.kit.ids import ApprovalId, IncidentId, PlanId, derived_id
+from bcce.kit.references import SealedText
 from bcce.kit.text import clean
 from bcce.plugins import Services
 from bcce.remediation.errors import NotApproved, OutcomeUnknown, ScriptBlocked, UnknownPlan, UnknownTarget
@@ -26,6 +27,7 @@ from bcce.remediation.steps.shell_params import MAX_TITLE_CHARS, Scalar, ShellPa
 from bcce.remediation.targets import Targets
 from bcce.safety.service import SafetyService
 from bcce.security.actor import system_actor
+from bcce.security.secrets import SecretStore
 from bcce.storage.doors import Database
 from bcce.workflows.durations import parse_duration_s
 from bcce.workflows.errors import ScriptFailed
@@ -40,6 +42,7 @@ class ShellStep:
     """Runs a script on a target, at most once. Output: `{state, exitCode, detail, output, dispatch}`."""
 
     effect = Effect.MARKED
+    takes_references = frozenset({"env"})
     params: type[BaseModel] = ShellParams
 
     def __init__(
@@ -52,6 +55,7 @@ class ShellStep:
         executors: Executors,
         requests: Requests,
         jobs: Jobs,
+        secrets: SecretStore,
         name: str = "shell",
     ) -> None:
         self.name = name
@@ -62,6 +66,7 @@ class ShellStep:
         self._executors = executors
         self._requests = requests
         self._jobs = jobs
+        self._secrets = secrets
 
     @classmethod
     def build(cls, services: Services) -> "ShellStep":
@@ -78,6 +83,7 @@ class ShellStep:
             executors=services.get(Executors),
             requests=Requests.build(services),
             jobs=Jobs.build(services),
+            secrets=services.get(SecretStore),
             name=name,
         )
 
@@ -156,7 +162,11 @@ class ShellStep:
             raise TargetNotReady(f"no script can be started on {target.name!r}: {'; '.join(probe.problems)}")
         incident_id = await self._incident(context)
         wish = given.approval
-        script = Script(shell=given.shell, text=given.script, parameters={name: _text(value) for name, value in given.env.items()})
+        references = {name: value for name, value in given.env.items() if isinstance(value, SealedText)}
+        for sealed in references.values():
+            await self._secrets.fill(sealed)  # better said before anybody is asked than when it is to start
+        parameters = {name: _text(value) for name, value in given.env.items() if not isinstance(value, SealedText)}
+        script = Script(shell=given.shell, text=given.script, parameters=parameters, references=references)
         action = PlannedAction(
             id="script",
             title=clean(given.title or f"step {context.key}", limit=MAX_TITLE_CHARS),

@@ -5,7 +5,9 @@ from pydantic_core import PydanticCustomError
 
 from bcce.execution.model import Shell, is_allowed_name
 from bcce.execution.settings import LOCAL_TARGET
+from bcce.kit.references import SealedText
 from bcce.workflows.durations import parse_duration_s
+from bcce.workflows.references import Sealed
 
 Scalar = str | int | float | bool
 
@@ -29,7 +31,9 @@ class ShellParams(BaseModel):
     script: str = Field(min_length=1, max_length=65_536, description="The script, as it is: expressions are not allowed in it.")
     target: str = Field(default=LOCAL_TARGET, min_length=1, description="Where it runs: a name of execution.targets.")
     shell: Shell = Field(default=Shell.BASH, description="What reads it.")
-    env: dict[str, Scalar] = Field(default_factory=dict, max_length=256, description="What it gets, as environment variables by name.")
+    env: dict[str, Scalar | Sealed] = Field(
+        default_factory=dict, max_length=256, description="What it gets, as environment variables by name."
+    )
     title: str | None = Field(default=None, min_length=1, max_length=MAX_TITLE_CHARS, description="What it does, for whoever is asked.")
     timeout: str | float | None = Field(default=None, description="How long it may run; at most, and by default, the operator's limit.")
     approval: ApprovalWish | None = Field(default=None, description="Asks people even if the script only reads, or more of them.")
@@ -51,7 +55,7 @@ class ShellParams(BaseModel):
 
     @field_validator("env")
     @classmethod
-    def _are_names(cls, value: dict[str, Scalar]) -> dict[str, Scalar]:
+    def _are_names(cls, value: dict[str, Scalar | SealedText]) -> dict[str, Scalar | SealedText]:
         for name in value:
             if not is_allowed_name(name):
                 # Of the type `missing`, as above: a name is known before the run, also when values have expressions.

@@ -1,0 +1,31 @@
+"""What a run brings, against what its workflow asks for. Pure."""
+
+from collections.abc import Mapping
+
+from bcce.kit.errors import InvalidInput
+from bcce.workflows.definition import INPUT_TYPES, WorkflowDefinition
+
+
+def complete_inputs(definition: WorkflowDefinition, given: Mapping[str, object]) -> dict[str, object]:
+    """The run's inputs with defaults filled in.
+
+    Raises:
+        InvalidInput: names the first input that is missing, unknown or of the wrong type.
+    """
+    unknown = sorted(given.keys() - definition.inputs.keys())
+    if unknown:
+        raise InvalidInput(
+            f"workflow {definition.name!r} has no input {unknown[0]!r}", hint=f"it takes: {', '.join(definition.inputs) or 'none'}"
+        )
+    inputs: dict[str, object] = {}
+    for name, spec in definition.inputs.items():
+        if name not in given:
+            if spec.required:
+                raise InvalidInput(f"workflow {definition.name!r} needs the input {name!r}")
+            inputs[name] = spec.default
+            continue
+        value = given[name]
+        if not isinstance(value, INPUT_TYPES[spec.type]) or (isinstance(value, bool) and spec.type != "boolean"):
+            raise InvalidInput(f"input {name!r} of workflow {definition.name!r} must be a {spec.type}")
+        inputs[name] = value
+    return inputs
