@@ -207,3 +207,57 @@ def test_a_place_that_is_none_is_refused_without_repeating_it(place: str) -> Non
 def test_own_variables_are_not_for_workflows() -> None:
     with pytest.raises(ValidationError, match="BCCE's own"):
         WorkflowSettings.model_validate({"variables": ["BCCE_DATABASE__URL"]})
+
+
+ASKS_FOR_IT = (
+    'version: "1.0"\nname: test\ninputs: {who: {default: ann}, password: {secret: true}}\nsteps:\n'
+    '  - {id: first, type: set, who: "{{ inputs.who }}"}\n'
+    '  - id: clean\n    type: shell\n    env: {PASSWORD: "{{ inputs.password }}", WHO: "{{ inputs.who }}"}\n    script: |\n'
+    '      echo "$WHO $PASSWORD"\n      printf %s "$PASSWORD" > SEEN\n'
+)
+
+
+async def test_a_secret_input_is_never_stored_in_clear(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    home, seen = tmp_path / "home", tmp_path / "seen"
+    text = ASKS_FOR_IT.replace("SEEN", str(seen))
+    async with shell_runtime(home, **configured(tmp_path)) as runtime:
+        run_id = await start(runtime, text, password=HUSH)
+        question = await asked(runtime)
+        assert question.shown["references"] == {"PASSWORD": f"input:{run_id}/password"}
+        await answer(runtime)
+        run, _ = await finished(runtime, run_id)
+        assert (run.state, run.inputs) == (RunState.COMPLETED, {"who": "ann", "password": "[redacted]"})
+        assert seen.read_text() == HUSH
+        output = (await only(runtime, run_id)).output
+        assert output is not None
+        assert output["output"] == "ann [redacted]\n"
+
+        # A run that begins at a step of it has the same secret, unless it is given another.
+        for given, expected in (({}, HUSH), ({"password": "another one"}, "another one")):
+            again = await runtime.runs.rerun(ACTOR, run_id, step="clean", inputs=given)
+            runtime.ring(again)
+            await answer(runtime)
+            run, _ = await finished(runtime, again)
+            assert (run.state, seen.read_text()) == (RunState.COMPLETED, expected)
+
+    everything = stored(home) + "".join(capfd.readouterr()).encode()
+    assert b"password" in everything
+    for value in (HUSH, "another one"):
+        assert value.encode() not in everything
+
+
+@pytest.mark.parametrize(
+    ("inputs", "step", "rule", "line"),
+    [
+        ("{p: {secret: true}}", '{id: a, type: set, x: "{{ inputs.p }}"}', "workflow.misplaced-secret", 5),
+        ("{p: {secret: true}}", '{id: a, type: set, when: "{{ inputs.p == 1 }}"}', "workflow.misplaced-secret", 5),
+        ("{p: {secret: true}}", '{id: a, type: shell, script: df, env: {X: "{{ inputs.p | upper }}"}}', "workflow.misplaced-secret", 5),
+        ("{p: {secret: true, default: x}}", "{id: a, type: set}", "workflow.wrong-value", 3),
+        ("{p: {secret: true, type: integer}}", "{id: a, type: set}", "workflow.wrong-value", 3),
+    ],
+)
+async def test_where_a_secret_input_may_stand_is_checked(tmp_path: Path, inputs: str, step: str, rule: str, line: int) -> None:
+    async with shell_runtime(tmp_path, works=False) as runtime:
+        _, findings = runtime.workflows.validate(ACTOR, f'version: "1.0"\nname: test\ninputs: {inputs}\nsteps:\n  - {step}\n')
+
+    assert [(item.rule_id, item.line) for item in findings] == [(rule, line)]

@@ -6,12 +6,12 @@ from typing import ClassVar, Literal, TypeAlias
 
 from bcce.kit.redact import Secret
 
-Kind: TypeAlias = Literal["text", "secret", "variable"]
+Kind: TypeAlias = Literal["text", "secret", "variable", "input"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """A piece of a text: itself, or the name of a secret or of a variable of the server's environment."""
+    """A piece of a text: itself, or the name of a secret, of a variable of the server's environment, or of a secret input (`run/input`)."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True}
 

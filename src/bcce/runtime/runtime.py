@@ -63,6 +63,7 @@ from bcce.workflows.journal import Journal, record_fact
 from bcce.workflows.limits import Limits
 from bcce.workflows.recorder import Recorder
 from bcce.workflows.references import KnownReferences
+from bcce.workflows.repository import get_secret_inputs
 from bcce.workflows.service import WorkflowService
 from bcce.workflows.settings import WorkflowSettings
 from bcce.workflows.step_type import StepType
@@ -321,7 +322,10 @@ class _Builder:
         services.add(RemediationSettings, settings.remediation)
         services.add(WorkflowSettings, settings.workflows)
         secrets = {name: SecretOrigin.parse(place) for name, place in settings.workflows.secrets.items()}
-        services.add(SecretStore, SecretStore(secrets, settings.workflows.variables, process_environ))
+        services.add(SecretStore, SecretStore(secrets, settings.workflows.variables, process_environ, self._read_input))
+
+    async def _read_input(self, run_id: str, name: str) -> str | None:
+        return (await self._db.read(lambda conn: get_secret_inputs(conn, RunId(run_id)))).get(name)
 
     def _known(self) -> KnownReferences:
         store = self._services.get(SecretStore)

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,11 +43,19 @@ class SecretStore:
         secrets: where each secret is, by name.
         variables: the names of variables that may be used.
         environ: the server's environment.
+        read_input: the value of a secret input by the id of its run and its name, None if there is none; None: there are no such inputs.
     """
 
-    def __init__(self, secrets: Mapping[str, SecretOrigin], variables: Iterable[str], environ: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        secrets: Mapping[str, SecretOrigin],
+        variables: Iterable[str],
+        environ: Callable[[], Mapping[str, str]],
+        read_input: Callable[[str, str], Awaitable[str | None]] | None = None,
+    ) -> None:
         self._secrets = dict(secrets)
         self._environ = environ
+        self._read_input = read_input
         self._given: dict[Part, set[Secret]] = {}
         self.secret_names = frozenset(secrets)
         self.variable_names = frozenset(variables)
@@ -83,6 +91,9 @@ class SecretStore:
     async def _read(self, part: Part) -> str:
         if part.kind == "variable":
             return self._environ().get(part.value, "") if part.value in self.variable_names else self._unknown(part, "workflows.variables")
+        if part.kind == "input":
+            run_id, _, name = part.value.partition("/")
+            return (await self._read_input(run_id, name) if self._read_input is not None else None) or ""
         origin = self._secrets.get(part.value)
         if origin is None:
             return self._unknown(part, "workflows.secrets")

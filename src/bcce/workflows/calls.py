@@ -20,6 +20,7 @@ from bcce.storage.errors import DatabaseUnavailable, StaleEpoch
 from bcce.workflows.definition import CONDITION, FOREACH, Step, WorkflowDefinition
 from bcce.workflows.errors import StepBroken, StepTimedOut
 from bcce.workflows.expressions import Expressions
+from bcce.workflows.inputs import secret_inputs
 from bcce.workflows.journal import Journal
 from bcce.workflows.model import Effect, Run, StepError, StepRecord, StepState
 from bcce.workflows.planner import Call
@@ -247,7 +248,9 @@ class Caller:
         if known is not None:
             return known[1], known[2]
         given = dict(step.given)
-        sealed = {name: given[name] for name in references_of(kind) & given.keys() if has_references(given[name])}
+        takes = references_of(kind) & given.keys()
+        secret = secret_inputs(attempt.definition, attempt.run.id) if takes else {}
+        sealed = {name: given[name] for name in takes if has_references(given[name], secret)}
         try:
             if not sealed and self._expressions.is_constant(given):
                 params = kind.params.model_validate(given)
@@ -256,7 +259,7 @@ class Caller:
                 return params, self._constant[id(step)][2]
             scope = self._scope(attempt, call)
             plain = {name: self._expressions.render(value, scope) for name, value in given.items() if name not in sealed}
-            filled = {name: seal(value, scope, self._expressions) for name, value in sealed.items()}
+            filled = {name: seal(value, scope, self._expressions, secret) for name, value in sealed.items()}
             params = kind.params.model_validate({**plain, **filled})
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False))

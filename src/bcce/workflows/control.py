@@ -19,7 +19,7 @@ from bcce.workflows import repository
 from bcce.workflows.definition import CONDITION, OnFailure, Step, StepList, Strategy, WorkflowDefinition
 from bcce.workflows.errors import NotRepeatable, RunEnded, UnknownRun
 from bcce.workflows.form import did_you_mean
-from bcce.workflows.inputs import complete_inputs
+from bcce.workflows.inputs import complete_inputs, parted
 from bcce.workflows.journal import record_fact
 from bcce.workflows.model import Run, RunState, StepRecord, StepState
 from bcce.workflows.service import WorkflowService
@@ -129,7 +129,10 @@ class RunControl:
         def write(conn: Connection) -> RunId:
             records = repository.get_records(conn, run_id)
             _check_ended(definition, step, records)
-            new_id = self._workflows.insert_like(actor, conn, source, inputs=complete)
+            shown, given = parted(definition, complete)
+            # Of what was not given anew only the mask is known here.
+            hidden = {**repository.get_secret_inputs(conn, run_id), **{name: given[name] for name in given.keys() & inputs.keys()}}
+            new_id = self._workflows.insert_like(actor, conn, source, inputs=(shown, hidden))
             for record in records.values():
                 name = record.key.partition("[")[0].partition(".")[0]
                 if name in kept and (record.state in _OVER or name in kept.scopes):

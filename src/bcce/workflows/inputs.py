@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from bcce.kit.errors import InvalidInput
+from bcce.kit.redact import MASK
 from bcce.workflows.definition import INPUT_TYPES, WorkflowDefinition
 
 
@@ -29,3 +30,14 @@ def complete_inputs(definition: WorkflowDefinition, given: Mapping[str, object])
             raise InvalidInput(f"input {name!r} of workflow {definition.name!r} must be a {spec.type}")
         inputs[name] = value
     return inputs
+
+
+def secret_inputs(definition: WorkflowDefinition, run_id: str) -> dict[str, str]:
+    """The names of the secret inputs, and by what name each is found again."""
+    return {name: f"{run_id}/{name}" for name, spec in definition.inputs.items() if spec.secret}
+
+
+def parted(definition: WorkflowDefinition, inputs: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:
+    """What everybody may see of a run's inputs, and the values of the secret ones, which are kept apart."""
+    hidden = {name: str(inputs[name]) for name, spec in definition.inputs.items() if spec.secret and inputs.get(name) is not None}
+    return {name: MASK if name in hidden else value for name, value in inputs.items()}, hidden

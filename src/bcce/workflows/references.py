@@ -16,8 +16,12 @@ from bcce.kit.references import Part, SealedText
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.template import Expression, split
 
-_SECRET = re.compile(r"""\s*secrets(?:\.(?P<plain>[A-Za-z_]\w*)|\[(?P<quote>['"])(?P<quoted>[\w-]+)(?P=quote)\])\s*""", re.ASCII)
+_NAMED = re.compile(
+    r"""\s*(?P<what>secrets|inputs)(?:\.(?P<plain>[A-Za-z_]\w*)|\[(?P<quote>['"])(?P<quoted>[\w-]+)(?P=quote)\])\s*""", re.ASCII
+)
 _VARIABLE = re.compile(r"(?P<escape>\$)?\$\{(?P<name>[A-Za-z_]\w*)\}", re.ASCII)
+
+_NONE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,42 +47,45 @@ class _Sealed:
 Sealed: TypeAlias = Annotated[SealedText, _Sealed()]
 
 
-def parts_of(text: str) -> list[Part | Expression]:
-    """The pieces of a text of the file: literal text, references, and other expressions."""
+def parts_of(text: str, inputs: Mapping[str, str] = _NONE) -> list[Part | Expression]:
+    """The pieces of a text of the file: literal text, references, and other expressions.
+
+    Args:
+        inputs: the secret inputs by name, and what a reference to each says.
+    """
     found: list[Part | Expression] = []
     for piece in split(text).pieces:
         if isinstance(piece, str):
             found += _variables(piece)
         else:
-            secret = _SECRET.fullmatch(piece.source)
-            found.append(piece if secret is None else Part(kind="secret", value=secret["plain"] or secret["quoted"]))
+            found.append(_reference(piece.source, inputs) or piece)
     return found
 
 
-def has_references(value: object) -> bool:
+def has_references(value: object, inputs: Mapping[str, str] = _NONE) -> bool:
     """Whether some text in `value` holds a reference, or `$${` for the characters."""
     if isinstance(value, str):
-        return "${" in value or any(isinstance(part, Part) and part.kind != "text" for part in parts_of(value))
+        return "${" in value or any(isinstance(part, Part) and part.kind != "text" for part in parts_of(value, inputs))
     if isinstance(value, Mapping):
-        return any(map(has_references, value.values()))
-    return isinstance(value, list | tuple) and any(map(has_references, value))
+        return any(has_references(item, inputs) for item in value.values())
+    return isinstance(value, list | tuple) and any(has_references(item, inputs) for item in value)
 
 
-def without_references(text: str) -> str:
+def without_references(text: str, inputs: Mapping[str, str] = _NONE) -> str:
     """What is left of a text of the file to be evaluated: its other expressions."""
-    return "".join("{{" + part.source + "}}" for part in parts_of(text) if isinstance(part, Expression))
+    return "".join("{{" + part.source + "}}" for part in parts_of(text, inputs) if isinstance(part, Expression))
 
 
-def seal(value: object, scope: Mapping[str, object], expressions: Expressions) -> object:
+def seal(value: object, scope: Mapping[str, object], expressions: Expressions, inputs: Mapping[str, str] = _NONE) -> object:
     """`value` with its expressions evaluated and its references kept: a text that has some becomes a `SealedText`."""
     if isinstance(value, Mapping):
-        return {key: seal(item, scope, expressions) for key, item in value.items()}
+        return {key: seal(item, scope, expressions, inputs) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [seal(item, scope, expressions) for item in value]
-    if not isinstance(value, str) or not has_references(value):
+        return [seal(item, scope, expressions, inputs) for item in value]
+    if not isinstance(value, str) or not has_references(value, inputs):
         return expressions.render(value, scope)
     parts: list[Part] = []
-    for part in parts_of(value):
+    for part in parts_of(value, inputs):
         if isinstance(part, Expression):
             part = Part(kind="text", value=str(expressions.evaluate(part.source, scope)))
         if parts and parts[-1].kind == part.kind == "text":
@@ -87,6 +94,16 @@ def seal(value: object, scope: Mapping[str, object], expressions: Expressions) -
             parts.append(part)
     sealed = SealedText(parts=tuple(parts))
     return sealed if sealed.references else str(sealed)
+
+
+def _reference(source: str, inputs: Mapping[str, str]) -> Part | None:
+    found = _NAMED.fullmatch(source)
+    if found is None:
+        return None
+    name = found["plain"] or found["quoted"]
+    if found["what"] == "secrets":
+        return Part(kind="secret", value=name)
+    return Part(kind="input", value=inputs[name]) if name in inputs else None
 
 
 def _variables(text: str) -> Iterator[Part]:

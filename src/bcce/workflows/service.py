@@ -23,7 +23,7 @@ from bcce.workflows.errors import UnknownRun, UnknownWorkflow
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.form import refusal
 from bcce.workflows.graph import GraphFormat, render
-from bcce.workflows.inputs import complete_inputs
+from bcce.workflows.inputs import complete_inputs, parted
 from bcce.workflows.journal import record_fact
 from bcce.workflows.model import DEFINITION_FORMAT, Run, RunState, StepRecord
 from bcce.workflows.reader import read_definition
@@ -184,13 +184,17 @@ class WorkflowService:
             actor,
             conn,
             {"definition_id": row["id"], "definition_format": row["format"], "workflow": row["name"], "subject": subject},
-            inputs=complete_inputs(definition, inputs),
+            inputs=parted(definition, complete_inputs(definition, inputs)),
             correlation_id=correlation_id,
             child=child,
         )
 
-    def insert_like(self, actor: Actor, conn: Connection, source: Run, *, inputs: Mapping[str, object]) -> RunId:
-        """Starts a run of the definition of `source` inside the caller's transaction; its first records are the caller's to write."""
+    def insert_like(self, actor: Actor, conn: Connection, source: Run, *, inputs: tuple[Mapping[str, object], Mapping[str, str]]) -> RunId:
+        """Starts a run of the definition of `source` inside the caller's transaction; its first records are the caller's to write.
+
+        Args:
+            inputs: what everybody may see of them, and the values of the secret ones.
+        """
         about = {name: getattr(source, name) for name in ("definition_id", "definition_format", "workflow", "subject")}
         # One epoch is gone, so whoever claims it reads what is recorded.
         return self._insert(actor, conn, about, inputs=inputs, correlation_id=source.correlation_id, child=None, epoch=1)
@@ -201,7 +205,7 @@ class WorkflowService:
         conn: Connection,
         about: Mapping[str, object],
         *,
-        inputs: Mapping[str, object],
+        inputs: tuple[Mapping[str, object], Mapping[str, str]],
         correlation_id: str,
         child: Child | None,
         epoch: int = 0,
@@ -219,9 +223,10 @@ class WorkflowService:
         # Who wanted the outermost run wanted this one: nobody can agree to their own wish by way of another run.
         above = repository.get_run(conn, child.parent_id) if child is not None else None
         parent = {"parent_id": child.parent_id, "parent_key": child.parent_key} if child is not None else {}
-        row = {"id": run_id, "tenant_id": actor.tenant_id, "inputs": dict(inputs), "correlation_id": correlation_id, "epoch": epoch}
+        row = {"id": run_id, "tenant_id": actor.tenant_id, "inputs": dict(inputs[0]), "correlation_id": correlation_id, "epoch": epoch}
         fixed |= {"started_by": above.started_by if above is not None else actor.id, "suspect": False, "crashes": 0, "created_at": now}
         conn.execute(insert(runs), [{**row, **about, **fixed, **parent}])
+        repository.put_secret_inputs(conn, run_id, actor.tenant_id, inputs[1])
         data = {"workflowId": run_id, "workflow": about["workflow"], "subject": about["subject"]}
         event = Event(type="workflow.started", timestamp=now, source="workflows", tenant_id=actor.tenant_id, data=data)
         run_items(conn, [event_item(self._ids, event, correlation_id=correlation_id)])

@@ -59,7 +59,6 @@ def check_support(definition: WorkflowDefinition) -> list[Finding]:
     asked: dict[Where, bool] = {
         ("concurrency",): definition.concurrency is not None,
         ("integrations",): bool(definition.integrations),
-        **{("inputs", name, "secret"): spec.secret for name, spec in definition.inputs.items()},
     }
     wanted = [where for where, is_asked in asked.items() if is_asked]
     if not wanted:
@@ -96,6 +95,11 @@ class _Checker:
         self._list(self._definition.body, Sight())
         every = Sight(frozenset(inner for step in self._definition.steps for inner in surely_inside(step)), frozenset(self._all))
         self._reads.check(None, ("outputs",), dict(self._definition.outputs), every)
+        for name, spec in self._definition.inputs.items():
+            if spec.secret and (spec.type != "string" or spec.default is not None):
+                message = f"the secret input {name!r} must be a string without a default"
+                hint = "who starts the run gives it; what stands in a file is no secret"
+                self._note("workflow.wrong-value", ("inputs", name, "secret"), message, hint, text=name)
         if self._definition.concurrency is not None:
             self._reads.check(None, ("concurrency", "group"), self._definition.concurrency.group, Sight())
         for index, integration in enumerate(self._definition.integrations):

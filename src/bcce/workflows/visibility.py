@@ -67,6 +67,7 @@ class Reads:
         self._expressions = expressions
         self._note = note
         self._known = known
+        self._secret = {name: name for name, spec in definition.inputs.items() if spec.secret}
         self._looped = {name: loops for name, loops in definition.loops.items() if loops}
 
     def check(
@@ -86,9 +87,9 @@ class Reads:
         names = _LOOP_NAMES if sight.in_loop else _NAMES
         for path, text in _texts(value):
             place, about = (*where, *path), step.id if step else ""
-            if path and path[0] in takes and has_references(text):
+            if path and path[0] in takes and has_references(text, self._secret):
                 self._references(place, about, text)
-                text = without_references(text)
+                text = without_references(text, self._secret)
             try:
                 reads = self._expressions.reads(text, is_condition=is_condition, names=names)
             except InvalidExpression as error:
@@ -101,13 +102,16 @@ class Reads:
                 if read.name == "inputs" and read.path and read.path[0] not in self._definition.inputs:
                     hint = did_you_mean(read.path[0], self._definition.inputs, "inputs")
                     self._note("workflow.unknown-reference", place, f"there is no input {read.path[0]!r}", hint, text=about)
+                elif read.name == "inputs" and read.path and read.path[0] in self._secret:
+                    message = f"the secret input {read.path[0]!r} cannot be used here"
+                    self._note("workflow.misplaced-secret", place, message, _ALONE.replace("secrets", "inputs", 1), text=about)
                 elif read.name == "steps" and read.path:
                     self._step(step, place, read, sight)
 
     def _references(self, where: Where, about: str, text: str) -> None:
         """Notes references that configuration does not have; None known: nobody can say here."""
         for part in parts_of(text):
-            if self._known is None or not isinstance(part, Part) or part.kind == "text":
+            if self._known is None or not isinstance(part, Part) or part.kind not in ("secret", "variable"):
                 continue
             names, setting = (self._known.secrets, "secrets") if part.kind == "secret" else (self._known.variables, "variables")
             if part.value not in names:

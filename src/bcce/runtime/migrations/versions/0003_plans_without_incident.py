@@ -1,9 +1,9 @@
-"""Plans of runs that are about no incident, and who started a run."""
+"""Plans of runs that are about no incident, who started a run, and secret inputs."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from bcce.storage.types import Id, Json, Name, UtcDateTime
+from bcce.storage.types import Encrypted, Id, Json, Name, UtcDateTime
 
 revision = "0003"
 down_revision = "0002"
@@ -26,7 +26,16 @@ _PLANS = sa.Table(
 
 
 def upgrade() -> None:
-    """Lets a plan be for no incident, and adds the column for who started a run."""
+    """Lets a plan be for no incident, and adds the column and the table."""
     with op.batch_alter_table("plans", copy_from=_PLANS) as batch:
         batch.alter_column("incident_id", existing_type=Id(), nullable=True)
     op.add_column("runs", sa.Column("started_by", Name(255)))
+    op.create_table(
+        "secret_inputs",
+        sa.Column("run_id", Id(), nullable=False),
+        sa.Column("name", Name(128), nullable=False),
+        sa.Column("tenant_id", Id(), nullable=False),
+        sa.Column("value", Encrypted("secret_inputs.value"), nullable=False),
+        sa.PrimaryKeyConstraint("run_id", "name"),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.id"]),
+    )
