@@ -59,11 +59,11 @@ from bcce.workflows.control import RunControl
 from bcce.workflows.dispatcher import Dispatcher
 from bcce.workflows.engine import Engine
 from bcce.workflows.expressions import Expressions
+from bcce.workflows.inputs.repository import get_secret_inputs
 from bcce.workflows.journal import Journal, record_fact
 from bcce.workflows.limits import Limits
 from bcce.workflows.recorder import Recorder
 from bcce.workflows.references import KnownReferences
-from bcce.workflows.repository import get_secret_inputs
 from bcce.workflows.service import WorkflowService
 from bcce.workflows.settings import WorkflowSettings
 from bcce.workflows.step_type import StepType

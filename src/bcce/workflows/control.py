@@ -20,6 +20,7 @@ from bcce.workflows.definition import CONDITION, OnFailure, Step, StepList, Stra
 from bcce.workflows.errors import NotRepeatable, RunEnded, UnknownRun
 from bcce.workflows.form import did_you_mean
 from bcce.workflows.inputs import complete_inputs, parted
+from bcce.workflows.inputs.repository import get_secret_inputs
 from bcce.workflows.journal import record_fact
 from bcce.workflows.model import Run, RunState, StepRecord, StepState
 from bcce.workflows.service import WorkflowService
@@ -131,7 +132,7 @@ class RunControl:
             _check_ended(definition, step, records)
             shown, given = parted(definition, complete)
             # Of what was not given anew only the mask is known here.
-            hidden = {**repository.get_secret_inputs(conn, run_id), **{name: given[name] for name in given.keys() & inputs.keys()}}
+            hidden = {**get_secret_inputs(conn, run_id), **{name: given[name] for name in given.keys() & inputs.keys()}}
             new_id = self._workflows.insert_like(actor, conn, source, inputs=(shown, hidden))
             for record in records.values():
                 name = record.key.partition("[")[0].partition(".")[0]

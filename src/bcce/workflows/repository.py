@@ -11,7 +11,7 @@ from bcce.storage.doors import Item
 from bcce.storage.types import db_now
 from bcce.storage.upsert import upsert
 from bcce.workflows.model import KNOWN_FORMATS, Run, RunState, StepRecord, StepState
-from bcce.workflows.tables import definitions, gates, runs, secret_inputs, signals, steps, workers
+from bcce.workflows.tables import definitions, gates, runs, signals, steps, workers
 
 #: The kind of gate at which a run waits for one that it started; the gate's name is that run's id.
 CHILD_GATE = "run"
@@ -97,20 +97,6 @@ def get_run(conn: Connection, run_id: RunId, tenant_id: TenantId | None = None) 
         query = query.where(runs.c.tenant_id == tenant_id)
     row = conn.execute(query).mappings().first()
     return run_of(row) if row else None
-
-
-def put_secret_inputs(conn: Connection, run: RunId, tenant_id: TenantId, values: Mapping[str, str]) -> None:
-    """Keeps the values of a new run's secret inputs, encrypted."""
-    if values:
-        conn.execute(
-            insert(secret_inputs), [{"run_id": run, "name": name, "tenant_id": tenant_id, "value": values[name]} for name in values]
-        )
-
-
-def get_secret_inputs(conn: Connection, run_id: RunId) -> dict[str, str]:
-    """The values of a run's secret inputs, by name."""
-    query = select(secret_inputs.c.name, secret_inputs.c.value).where(secret_inputs.c.run_id == run_id)
-    return {row.name: str(row.value) for row in conn.execute(query)}
 
 
 def get_records(conn: Connection, run_id: RunId) -> dict[str, StepRecord]:

@@ -24,6 +24,7 @@ from bcce.workflows.expressions import Expressions
 from bcce.workflows.form import refusal
 from bcce.workflows.graph import GraphFormat, render
 from bcce.workflows.inputs import complete_inputs, parted
+from bcce.workflows.inputs.repository import put_secret_inputs
 from bcce.workflows.journal import record_fact
 from bcce.workflows.model import DEFINITION_FORMAT, Run, RunState, StepRecord
 from bcce.workflows.reader import read_definition
@@ -226,7 +227,7 @@ class WorkflowService:
         row = {"id": run_id, "tenant_id": actor.tenant_id, "inputs": dict(inputs[0]), "correlation_id": correlation_id, "epoch": epoch}
         fixed |= {"started_by": above.started_by if above is not None else actor.id, "suspect": False, "crashes": 0, "created_at": now}
         conn.execute(insert(runs), [{**row, **about, **fixed, **parent}])
-        repository.put_secret_inputs(conn, run_id, actor.tenant_id, inputs[1])
+        put_secret_inputs(conn, run_id, actor.tenant_id, inputs[1])
         data = {"workflowId": run_id, "workflow": about["workflow"], "subject": about["subject"]}
         event = Event(type="workflow.started", timestamp=now, source="workflows", tenant_id=actor.tenant_id, data=data)
         run_items(conn, [event_item(self._ids, event, correlation_id=correlation_id)])

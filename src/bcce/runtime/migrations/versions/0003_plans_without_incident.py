@@ -6,7 +6,7 @@ from alembic import op
 from bcce.storage.types import Encrypted, Id, Json, Name, UtcDateTime
 
 revision = "0003"
-down_revision = "0002"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
