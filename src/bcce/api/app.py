@@ -3,7 +3,7 @@
 from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp
 
-from bcce.api import admin, alerts, dispatches, incidents, problems, runs, system, webhooks, workflows
+from bcce.api import admin, alerts, approvals, dispatches, incidents, problems, runs, system, webhooks, workflows
 from bcce.api.context import check_query
 from bcce.api.middleware import RequestContext
 from bcce.api.streams import RunStreams
@@ -25,7 +25,7 @@ def create_app(runtime: Runtime, streams: RunStreams | None = None) -> ASGIApp:
     # A monitor may add what it likes to the address of a webhook or a health page.
     for module in (webhooks, system):
         app.include_router(module.router)
-    for module in (alerts, incidents, dispatches, workflows, runs, admin):
+    for module in (alerts, incidents, approvals, dispatches, workflows, runs, admin):
         app.include_router(module.router, dependencies=[Depends(check_query)])
     problems.install(app)
     return RequestContext(app, runtime)

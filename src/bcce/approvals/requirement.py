@@ -17,24 +17,36 @@ class Requirement:
     reasons: tuple[str, ...]
 
 
-def requirement(verdict: Verdict, effects: Effects, severity: Severity, *, count: int = 1, reasons: tuple[str, ...] = ()) -> Requirement:
+def requirement(
+    verdict: Verdict,
+    effects: Effects,
+    severity: Severity | None,
+    *,
+    count: int = 1,
+    reasons: tuple[str, ...] = (),
+    min_count: int = 0,
+) -> Requirement:
     """What is needed before a script of this verdict and these effects may run for an incident of this severity.
 
     Args:
+        severity: None when it is for no incident.
         count: how many people the script policy asks for; at least one is asked.
         reasons: why, besides what the effects say.
+        min_count: how many people are asked even if the script is allowed; 0 for nobody.
 
     Raises:
         NotApprovable: the verdict is block.
     """
     if verdict is Verdict.BLOCK:
         raise NotApprovable("the script is blocked, so nobody can approve it", hint="change the script; the findings say why it is blocked")
+    if verdict is Verdict.ALLOW and min_count > 0:
+        return Requirement(needed=True, role=Role.APPROVER, count=min_count, reasons=("the workflow asks for it",))
     if verdict is Verdict.ALLOW:
         return Requirement(needed=False, role=Role.APPROVER, count=0, reasons=())
-    return Requirement(needed=True, role=Role.APPROVER, count=max(count, 1), reasons=(*_reasons(effects, severity), *reasons))
+    return Requirement(needed=True, role=Role.APPROVER, count=max(count, min_count, 1), reasons=(*_reasons(effects, severity), *reasons))
 
 
-def _reasons(effects: Effects, severity: Severity) -> tuple[str, ...]:
+def _reasons(effects: Effects, severity: Severity | None) -> tuple[str, ...]:
     facts = (
         (True, "the script is not proven to be harmless"),
         (severity is Severity.CRITICAL, "the incident is critical"),

@@ -9,29 +9,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from dbos import DBOS
 from sqlalchemy import Engine, create_engine, event
 
 from bcce.bench.bare import FAN, STEPS
 from bcce.kit.clock import Clock
-
-
-@DBOS.step()
-async def _nothing(number: int) -> int:
-    return number
-
-
-@DBOS.workflow()
-async def _chain(steps: int) -> int:
-    for number in range(steps):
-        await _nothing(number)
-    return steps
-
-
-@DBOS.workflow()
-async def _fan(steps: int) -> int:
-    await asyncio.gather(*(_nothing(number) for number in range(steps)))
-    return steps
 
 
 async def measure(folder: Path, clock: Clock, count: int) -> tuple[float, float, float]:
@@ -41,18 +22,39 @@ async def measure(folder: Path, clock: Clock, count: int) -> tuple[float, float,
 
 
 async def _measure(folder: Path, clock: Clock, count: int) -> tuple[float, float, float]:
+    from dbos import DBOS  # noqa: PLC0415 - only whoever compares has it
+
+    @DBOS.step()
+    async def nothing(number: int) -> int:
+        return number
+
+    @DBOS.workflow()
+    async def chained(steps: int) -> int:
+        for number in range(steps):
+            await nothing(number)
+        return steps
+
+    @DBOS.workflow()
+    async def fanned(steps: int) -> int:
+        await asyncio.gather(*(nothing(number) for number in range(steps)))
+        return steps
+
+    async def once(workflow: Any, steps: int) -> None:
+        handle: Any = await DBOS.start_workflow_async(workflow, steps)
+        await handle.get_result()
+
     path = folder / "dbos.sqlite"
     url = f"sqlite:///{path}"
     config: Any = {"name": "bench", "system_database_url": url, "system_database_engine": _engine(url), "run_admin_server": False}
     DBOS(config={**config, "log_level": "ERROR"})
     DBOS.launch()
     try:
-        await _once(_chain, STEPS)
-        chain = [await _seconds(clock, lambda: _once(_chain, STEPS)) for _ in range(9)]
-        fan = [await _seconds(clock, lambda: _once(_fan, FAN)) for _ in range(5)]
+        await once(chained, STEPS)
+        chain = [await _seconds(clock, lambda: once(chained, STEPS)) for _ in range(9)]
+        fan = [await _seconds(clock, lambda: once(fanned, FAN)) for _ in range(5)]
 
         async def all_at_once() -> None:
-            await asyncio.gather(*(_once(_chain, STEPS) for _ in range(count)))
+            await asyncio.gather(*(once(chained, STEPS) for _ in range(count)))
 
         many = count * STEPS / await _seconds(clock, all_at_once)
     finally:
@@ -69,11 +71,6 @@ def _engine(url: str) -> Engine:
 
     event.listen(engine, "connect", connected)
     return engine
-
-
-async def _once(workflow: Any, steps: int) -> None:
-    handle: Any = await DBOS.start_workflow_async(workflow, steps)
-    await handle.get_result()
 
 
 async def _seconds(clock: Clock, work: Callable[[], Awaitable[None]]) -> float:

@@ -15,6 +15,7 @@ from bcce.kit.errors import BcceError, ExitCode, Unexpected
 #: Every command: the module and attribute that hold it, and its line in the help. Nothing is imported until it is used.
 COMMANDS: dict[str, tuple[str, str]] = {
     "alert": ("bcce.cli.commands.alert:group", "Send and look at alerts."),
+    "approval": ("bcce.cli.commands.approval:group", "Look at what people are asked, and answer it."),
     "audit": ("bcce.cli.commands.audit:group", "Check the audit log."),
     "bench": ("bcce.cli.commands.bench:group", "Measure this installation."),
     "config": ("bcce.cli.commands.config:group", "Show and check the configuration."),

@@ -44,13 +44,15 @@ class Executor(Protocol):
         """Start `script` under `key` on the clearance's target; returns once that is decided there, so `status` may be called at once.
 
         Before anything is created or sent it verifies the signature, the time, and the key, and recomputes every digest from the bytes
-        that it is going to send. The script sees its parameters and a minimal environment, an empty standard input and no terminal.
+        that it is going to send; references count by the names in them and are filled in only after that. The script sees its parameters
+        and a minimal environment, an empty standard input and no terminal.
 
         A repeated call for a key that is decided starts nothing and says `already-decided`. The target must have been probed before the
         clearance was issued.
 
         Raises:
             ClearanceRefused: the clearance does not permit this; nothing was created.
+            SecretUnavailable: a reference has no value; nothing was created.
             InvalidDispatchKey: `key` cannot name a job; nothing was created.
             TargetNotReady: the base folder cannot be used; nothing was started.
             ExecutorUnavailable: no usable answer; whether it was started is for `status` to find out.

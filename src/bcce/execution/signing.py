@@ -5,7 +5,6 @@ from datetime import datetime
 from bcce.execution.errors import ClearanceRefused
 from bcce.execution.model.clearance import MAX_TIMEOUT_S, MAX_VALIDITY_S, Clearance, SignedClearance
 from bcce.execution.model.job import check_key
-from bcce.execution.model.parameters import encode_parameters, parameters_digest
 from bcce.execution.model.plan import Script
 from bcce.kit.text import digest
 from bcce.security.crypto import Signer, Verifier
@@ -54,7 +53,7 @@ def admit(verifier: Verifier, now: datetime, *, executor: str, key: str, signed:
         ("dispatch key", clearance.dispatch_key, key),
         ("target", clearance.target_digest, clearance.target.digest),
         ("script", clearance.script_digest, digest(script.data)),
-        ("parameters", clearance.parameters_digest, parameters_digest(encode_parameters(script.parameters))),
+        ("parameters", clearance.parameters_digest, script.parameters_digest),
     )
     for name, cleared, given in facts:
         if cleared != given:

@@ -9,6 +9,18 @@ class NotCleared(Conflict):
     code = "not-cleared"
 
 
+class ScriptBlocked(NotCleared):
+    """The script is blocked, so nobody can approve it and nothing starts it."""
+
+    code = "script-blocked"
+
+
+class NotApproved(NotCleared):
+    """Those who were asked did not agree to the script, or no longer do."""
+
+    code = "not-approved"
+
+
 class TargetBusy(NotCleared):
     """Another script runs on the target, so this one waits for it."""
 
@@ -25,6 +37,12 @@ class UnknownPlan(NotFound):
     """There is no such plan."""
 
     code = "unknown-plan"
+
+
+class OutcomeUnknown(Conflict):
+    """Nobody can find out any more what became of the script; it is never started again by itself."""
+
+    code = "outcome-unknown"
 
 
 class DispatchFailed(BcceError):

@@ -1,8 +1,7 @@
 """Clearing: the one decision that turns an approved plan into permission to start one script on one target.
 
 Everything that was true when a person agreed is looked at again here, in one transaction that holds the run's row: so of a revoke and a
-start one
-wins. There is no other place that makes clearances.
+start one wins. There is no other place that makes clearances.
 """
 
 from collections.abc import Mapping
@@ -25,7 +24,7 @@ from bcce.kit.clock import Clock
 from bcce.kit.events import Event
 from bcce.kit.findings import Severity, Verdict, worst
 from bcce.kit.ids import ApprovalId, ClearanceId, DispatchId, Ids, IncidentId
-from bcce.remediation.errors import NotCleared, TargetBusy
+from bcce.remediation.errors import NotCleared, ScriptBlocked, TargetBusy
 from bcce.remediation.settings import RemediationSettings
 from bcce.remediation.targets import Targets
 from bcce.safety.model import Judgement
@@ -40,7 +39,7 @@ from bcce.storage.outbox import event_item
 from bcce.workflows.step_type import StepContext
 
 #: Names the rules of `approvals.requirement`; a change of them gets a new name, so that old approvals no longer fit.
-_REQUIREMENT = "requirement/2"
+_REQUIREMENT = "requirement/3"
 #: Nothing leaves this process with less than this left of the worker's lease: another worker may believe it dead by then.
 MIN_LEASE_S = 5.0
 
@@ -111,7 +110,9 @@ class Gate:
         )
         needed = None
         if judgement.verdict is not Verdict.BLOCK:
-            needed = requirement(judgement.verdict, judgement.effects, severity, count=count, reasons=reasons)
+            # An incident's severity is a reason to ask; that of no incident is only what the policy has to assume.
+            known = severity if plan.incident_id is not None else None
+            needed = requirement(judgement.verdict, judgement.effects, known, count=count, reasons=reasons, min_count=action.min_approvals)
         return Assessment(judgement=judgement, policy=script.policy_version, needed=needed, digest=digest)
 
     def _decide(self, actor: Actor, action: PlannedAction, script: Script, severity: Severity) -> Decision:
@@ -119,7 +120,7 @@ class Gate:
         context = PolicyContext(
             environment=self._environment, target=name, groups=self._targets.groups(name), severity=severity, at=self._clock.now()
         )
-        return self._safety.decide(actor, str(script.shell), script.text, context, parameters=script.parameters.keys())
+        return self._safety.decide(actor, str(script.shell), script.text, context, parameters=script.names)
 
     async def clear(
         self,
@@ -143,14 +144,15 @@ class Gate:
             raise NotCleared("starting scripts is switched off", hint="set remediation.enabled to true to let approved scripts run")
         now = self.assess(context.actor, plan, action, severity)
         if now.needed is None:
-            raise NotCleared(f"the script is blocked: {why_blocked(now.judgement)}")
+            raise ScriptBlocked(f"the script is blocked: {why_blocked(now.judgement)}")
         if await context.lease_remaining_s() < MIN_LEASE_S:
             raise NotCleared("this worker's lease is nearly over, so another may take the run over; it will be tried again")
-        clearance = self._clearance(context, plan, action, now, dispatch_id)
+        clearance = self._clearance(context, action, now, dispatch_id)
 
         def write(conn: Connection) -> Clearance:
             granted = self._approval(conn, context, approval_id, now)
-            self._still_firing(conn, context, IncidentId(plan.incident_id))
+            if plan.incident_id is not None:
+                self._still_firing(conn, context, IncidentId(plan.incident_id))
             signed_for = replace(clearance, approval_ids=granted)
             self._insert(conn, context, plan, signed_for)
             return signed_for
@@ -158,7 +160,7 @@ class Gate:
         cleared = await context.write(write)
         return sign_clearance(self._signer, cleared)
 
-    def _clearance(self, context: StepContext, plan: Plan, action: PlannedAction, now: Assessment, dispatch_id: DispatchId) -> Clearance:
+    def _clearance(self, context: StepContext, action: PlannedAction, now: Assessment, dispatch_id: DispatchId) -> Clearance:
         issued = self._clock.now()
         target = self._targets.get(action.target.name)
         return Clearance(
@@ -175,7 +177,7 @@ class Gate:
             approval_ids=(),
             validator_version=now.judgement.validator_version,
             shell=action.script.shell,
-            timeout_s=self._settings.script_timeout_s,
+            timeout_s=min(self._settings.script_timeout_s, action.timeout_s or self._settings.script_timeout_s),
             issued_at=issued,
             expires_at=issued + timedelta(seconds=self._settings.clearance_s),
             correlation_id=context.correlation_id,
@@ -261,7 +263,8 @@ def _bound(
         role=role,
         shell=str(script.shell),
         script=script.text.encode(),
-        parameters=script.parameters,
+        # What a reference stands for is in the plan, by name.
+        parameters={**script.parameters, **{name: str(sealed) for name, sealed in script.references.items()}},
         target=target,
         effects=judgement.effects,
     )

@@ -10,7 +10,7 @@ plans = Table(
     metadata,
     Column("id", Id(), primary_key=True),
     tenant_column(),
-    Column("incident_id", Id(), nullable=False),
+    Column("incident_id", Id()),
     Column("run_id", Id(), nullable=False),
     Column("digest", Name(80), nullable=False),
     Column("body", Json(), nullable=False),

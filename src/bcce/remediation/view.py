@@ -51,10 +51,21 @@ def revoke_approval(actor: Actor, conn: Connection, approvals: ApprovalService, 
     open_ones = repository.approvals_of(conn, actor.tenant_id, incident_id, {ApprovalState.PENDING, ApprovalState.APPROVED})
     if not open_ones:
         raise NothingToDecide(f"incident {incident_id} has no approval to take back", hint="`bcce incident show` tells where it is")
+    return revoke_unstarted(actor, conn, approvals, open_ones[-1], reason=reason)
+
+
+def revoke_unstarted(actor: Actor, conn: Connection, approvals: ApprovalService, approval_id: ApprovalId, *, reason: str) -> Approval:
+    """Takes an approval back, asked for or given; its run is woken.
+
+    Raises:
+        UnknownApproval: the actor's tenant has none such.
+        ApprovalNotOpen: it is rejected, revoked or expired.
+        NothingToDecide: its script has started.
+    """
     # Takes the run's row lock, which the gate holds while it writes a dispatch: what is seen afterwards is final.
-    revoked = approvals.revoke(actor, conn, open_ones[-1], reason=reason)
+    revoked = approvals.revoke(actor, conn, approval_id, reason=reason)
     if dispatches.has_started(conn, str(revoked.run_id), revoked.digest):
-        raise NothingToDecide(f"the script of incident {incident_id} has started", hint="`bcce incident show` tells how it went")
+        raise NothingToDecide(f"the script of approval {approval_id} has started", hint="`bcce dispatch list` tells how it went")
     return revoked
 
 

@@ -18,6 +18,7 @@ from bcce.alerts.service import AlertService
 from bcce.alerts.settings import AlertSettings
 from bcce.approvals.service import ApprovalService
 from bcce.approvals.settings import ApprovalSettings
+from bcce.config.environ import process_environ
 from bcce.execution.executor import Executor
 from bcce.execution.settings import ExecutionSettings
 from bcce.incidents.service import IncidentService
@@ -49,6 +50,7 @@ from bcce.security.audit import AuditLog, Checkpoints, take_checkpoint
 from bcce.security.audit.repository import heads as audit_heads
 from bcce.security.crypto import StateKeys, Verifier
 from bcce.security.errors import LostKeys
+from bcce.security.secrets import SecretOrigin, SecretStore
 from bcce.security.tokens import TokenService
 from bcce.storage.breakers import DatabaseBreakers
 from bcce.storage.doors import Database, Hooks, open_database
@@ -62,6 +64,7 @@ from bcce.workflows.control import RunControl
 from bcce.workflows.dispatcher import Dispatcher
 from bcce.workflows.engine import Engine
 from bcce.workflows.expressions import Expressions
+from bcce.workflows.inputs.repository import get_secret_inputs
 from bcce.workflows.integrations.courier import Courier
 from bcce.workflows.integrations.lanes import IntegrationLanes
 from bcce.workflows.journal import Journal, record_fact
@@ -70,6 +73,7 @@ from bcce.workflows.logs.logbook import Logbook
 from bcce.workflows.logs.model import LogLimits
 from bcce.workflows.logs.service import RunLogs
 from bcce.workflows.recorder import Recorder
+from bcce.workflows.references import KnownReferences
 from bcce.workflows.service import WorkflowService
 from bcce.workflows.settings import WorkflowSettings
 from bcce.workflows.step_type import StepType
@@ -247,7 +251,9 @@ class _Builder:
         connectors |= replaced.connectors or {}
         workflows = services.add(
             WorkflowService,
-            WorkflowService(db=db, clock=clock, ids=ids, step_types=step_types, expressions=expressions, connectors=connectors),
+            WorkflowService(
+                db=db, clock=clock, ids=ids, step_types=step_types, expressions=expressions, connectors=connectors, known=self._known()
+            ),
         )
         step_types |= Registry("bcce.step_types", StepType).build_all(services)  # type: ignore[type-abstract]  # a door
         step_types |= replaced.step_types or {}
@@ -363,6 +369,15 @@ class _Builder:
         services.add(ExecutionSettings, settings.execution)
         services.add(RemediationSettings, settings.remediation)
         services.add(WorkflowSettings, settings.workflows)
+        secrets = {name: SecretOrigin.parse(place) for name, place in settings.workflows.secrets.items()}
+        services.add(SecretStore, SecretStore(secrets, settings.workflows.variables, process_environ, self._read_input))
+
+    async def _read_input(self, run_id: str, name: str) -> str | None:
+        return (await self._db.read(lambda conn: get_secret_inputs(conn, RunId(run_id)))).get(name)
+
+    def _known(self) -> KnownReferences:
+        store = self._services.get(SecretStore)
+        return KnownReferences(secrets=store.secret_names, variables=store.variable_names)
 
     def _offer_remediation(self, safety: SafetyService) -> None:
         services, settings = self._services, self._settings

@@ -55,6 +55,7 @@ from bcce.kit.errors import (
 from bcce.kit.findings import Effects, Finding, Outcome, Rule, Severity, Verdict
 from bcce.kit.ids import Ids, TenantId
 from bcce.kit.redact import Secret
+from bcce.kit.references import Part, SealedText
 from bcce.kit.text import clean
 from bcce.plugins import Buildable, MissingService, Services
 from bcce.remediation.planner import Planner, PlanRequest, Proposal
@@ -64,12 +65,27 @@ from bcce.safety.validator import ScriptValidator
 from bcce.security.actor import Actor
 from bcce.security.authz import Permission
 from bcce.security.crypto import Verifier
+from bcce.security.errors import SecretUnavailable
+from bcce.security.secrets import SecretStore
 from bcce.workflows.agent_runner import AgentPolicy, AgentResult, AgentRunner, AgentTask, Touched
 from bcce.workflows.connector import Connector, Delivery
 from bcce.workflows.dispatcher import Advance, Dispatcher
 from bcce.workflows.engine import Parked
-from bcce.workflows.model import Artifact, Effect, StepResult, completed
-from bcce.workflows.step_type import Commit, Done, FencedWrite, LogLevel, Park, StepContext, StepOutcome, StepType
+from bcce.workflows.model import Artifact, Effect, StepError, StepResult, completed, failed
+from bcce.workflows.references import Sealed
+from bcce.workflows.step_type import (
+    Checked,
+    Commit,
+    Done,
+    FencedWrite,
+    LogLevel,
+    Park,
+    Remark,
+    StepContext,
+    StepOutcome,
+    StepType,
+    Stoppable,
+)
 
 __all__ = [
     "Actor",
@@ -85,6 +101,7 @@ __all__ = [
     "Backoff",
     "BcceError",
     "Buildable",
+    "Checked",
     "Clearance",
     "ClearanceRefused",
     "Clock",
@@ -126,6 +143,7 @@ __all__ = [
     "Park",
     "Parked",
     "ParsedDelivery",
+    "Part",
     "Permission",
     "Plan",
     "PlanRequest",
@@ -133,12 +151,17 @@ __all__ = [
     "Planner",
     "Probe",
     "Proposal",
+    "Remark",
     "RetryPolicy",
     "Rule",
     "Script",
     "ScriptValidator",
+    "Sealed",
+    "SealedText",
     "Secret",
     "SecretField",
+    "SecretStore",
+    "SecretUnavailable",
     "Section",
     "Services",
     "Severity",
@@ -147,10 +170,12 @@ __all__ = [
     "StartOutcome",
     "StartReceipt",
     "StepContext",
+    "StepError",
     "StepOutcome",
     "StepResult",
     "StepType",
     "StopResult",
+    "Stoppable",
     "Target",
     "TargetNotReady",
     "TenantId",
@@ -172,6 +197,7 @@ __all__ = [
     "Verifier",
     "clean",
     "completed",
+    "failed",
     "fingerprint",
     "open_clearance",
     "retrying",

@@ -21,6 +21,12 @@ class BrokenCiphertext(BcceError):
     code = "broken-ciphertext"
 
 
+class SecretUnavailable(Conflict):
+    """A secret or a variable that is needed has no value on this server."""
+
+    code = "secret-unavailable"
+
+
 class UnknownToken(NotFound):
     """There is no such token."""
 

@@ -25,13 +25,15 @@ from bcce.workflows.attempt import Attempt, Ending, Row
 from bcce.workflows.definition import CONDITION, FOREACH, Step, WorkflowDefinition
 from bcce.workflows.errors import StepBroken, StepTimedOut
 from bcce.workflows.expressions import MAX_RESULT_BYTES, Expressions
+from bcce.workflows.inputs import secret_inputs
 from bcce.workflows.journal import Journal
 from bcce.workflows.logs.logbook import Logbook
 from bcce.workflows.model import Effect, Run, StepError, StepRecord, StepState
 from bcce.workflows.planner import Call
 from bcce.workflows.recorder import Recorder
+from bcce.workflows.references import has_references, seal
 from bcce.workflows.scope import scope_at
-from bcce.workflows.step_type import Commit, LogLevel, Park, StepContext, StepOutcome, StepType, Stoppable
+from bcce.workflows.step_type import Commit, LogLevel, Park, StepContext, StepOutcome, StepType, Stoppable, references_of
 
 log = structlog.get_logger(__name__)
 
@@ -267,13 +269,19 @@ class Caller:
         if known is not None:
             return known[1], known[2]
         given = dict(step.given)
+        takes = references_of(kind) & given.keys()
+        secret = secret_inputs(attempt.definition, attempt.run.id) if takes else {}
+        sealed = {name: given[name] for name in takes if has_references(given[name], secret)}
         try:
-            if self._expressions.is_constant(given):
+            if not sealed and self._expressions.is_constant(given):
                 params = kind.params.model_validate(given)
                 # The step is kept beside its number, so that the number stays its own.
                 self._constant[id(step)] = step, params, digest(params.model_dump(mode="json"))
                 return params, self._constant[id(step)][2]
-            params = kind.params.model_validate(self._expressions.render(given, await self._scope(attempt, call, given)))
+            scope = await self._scope(attempt, call, given)
+            plain = {name: self._expressions.render(value, scope) for name, value in given.items() if name not in sealed}
+            filled = {name: seal(value, scope, self._expressions, secret) for name, value in sealed.items()}
+            params = kind.params.model_validate({**plain, **filled})
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False))
             raise InvalidInput(f"parameters of step {attempt.record.key!r}: {problems}") from error
@@ -285,9 +293,26 @@ class Caller:
         self._open[name] = self._clock.monotonic(), attempt
         try:
             outcome = await self._in_time(attempt.record, call.place.step, kind.run(self._context(attempt), params))
+        except StepTimedOut:
+            await self._stop_late(attempt, kind, params)
+            raise
         finally:
             del self._open[name]
         return await self._recorded(attempt, call, outcome)
+
+    async def _stop_late(self, attempt: Attempt, kind: StepType, params: BaseModel) -> None:
+        """Stops what a step began whose time is over; that it is late is recorded whatever comes of it."""
+        if not isinstance(kind, Stoppable):
+            return
+        try:
+            outcome = await kind.stop(self._context(attempt), params)
+        except (StaleEpoch, DatabaseUnavailable):
+            raise
+        except BcceError as error:
+            log.warning("step.not_stopped", run_id=attempt.run.id, step=attempt.record.key, code=error.code, reason=error.message)
+            return
+        if isinstance(outcome, Commit):
+            await self._journal.write(attempt.run, outcome.write)
 
     async def _in_time(self, record: StepRecord, step: Step, running: Coroutine[Any, Any, StepOutcome]) -> StepOutcome:
         if record.deadline_at is None:
@@ -328,6 +353,7 @@ class Caller:
             write=lambda fn: self._journal.write(run, fn),
             lease_remaining_s=self._worker.lease_remaining_s,
             say=partial(self._say, attempt.row),
+            started_by=run.started_by,
         )
 
     def _say(self, row: Row, level: LogLevel, message: str, facts: Mapping[str, object] | None) -> None:

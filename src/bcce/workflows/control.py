@@ -21,10 +21,12 @@ from bcce.workflows.artifacts.service import ArtifactStore
 from bcce.workflows.definition import CONDITION, OnFailure, Step, StepList, Strategy, WorkflowDefinition
 from bcce.workflows.errors import NotRepeatable, RunEnded, RunQueued, UnknownRun
 from bcce.workflows.form import did_you_mean
+from bcce.workflows.inputs import complete_inputs, parted
+from bcce.workflows.inputs.repository import get_secret_inputs
 from bcce.workflows.integrations.repository import reopen_lanes
 from bcce.workflows.journal import record_fact
 from bcce.workflows.model import Run, RunState, StepRecord, StepState
-from bcce.workflows.service import WorkflowService, complete_inputs
+from bcce.workflows.service import WorkflowService
 from bcce.workflows.tables import runs, steps
 
 _RETRYABLE = (RunState.FAILED, RunState.CANCELLED, RunState.DEAD)
@@ -162,7 +164,10 @@ class RunControl:
         def write(conn: Connection) -> RunId:
             records = repository.get_records(conn, run_id)
             _check_ended(definition, step, records)
-            new_id = self._workflows.insert_like(actor, conn, source, definition, inputs=complete)
+            shown, given = parted(definition, complete)
+            # Of what was not given anew only the mask is known here.
+            hidden = {**get_secret_inputs(conn, run_id), **{name: given[name] for name in given.keys() & inputs.keys()}}
+            new_id = self._workflows.insert_like(actor, conn, source, definition, inputs=(shown, hidden))
             taken: dict[str, int] = {}
             for record in records.values():
                 name = record.key.partition("[")[0].partition(".")[0]

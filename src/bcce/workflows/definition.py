@@ -57,7 +57,7 @@ class OnFailure(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputSpec:
-    """One input: its JSON type, whether a run must bring it, and what it is when a run does not. A secret one is masked everywhere."""
+    """One input: its JSON type, whether a run must bring it, and what it is when a run does not. A secret one is kept apart."""
 
     type: str = "string"
     required: bool = True

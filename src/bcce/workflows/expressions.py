@@ -165,7 +165,8 @@ class Expressions:
                 hint = f"expressions see {', '.join(f'`{item}`' for item in names)} here; text needs quotes"
                 if re.search(r"\.\w+-" + re.escape(name.name), expression):
                     hint = "a name with - in it stands in brackets: steps['a-b'].output"
-                raise InvalidExpression(f"unknown name {name.name!r} in {{{{ {expression.strip()} }}}}", hint=hint)
+                message = f"unknown name {name.name!r} in {{{{ {expression.strip()} }}}}"
+                raise InvalidExpression(message, hint=hint, details={"name": name.name})
         paths = [path for path in map(_path, _outermost(tree)) if path is not None]
         asked = {path[:2] for path in _asked(tree)}
         for path in paths:

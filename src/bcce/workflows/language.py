@@ -41,7 +41,7 @@ INPUT: Keys = {
     "required": Key("flag", "Whether a run must bring it; true unless there is a default."),
     "default": Key("any", "The value of a run that brings none."),
     "description": Key("text", "What it is, for people.", ""),
-    "secret": Key("flag", "It is masked wherever it is shown.", False),
+    "secret": Key("flag", "It is kept encrypted and shown nowhere.", False),
 }
 #: What any step may have; every other key of a step that holds no steps is one of its parameters.
 STEP: Keys = {

@@ -85,6 +85,7 @@ class StepResult:
     `output` is a JSON object that later steps read as `steps.<id>.output`, also where its large values become artifacts. `artifacts` are
     files for people, which are stored in the same commit as the step's end: at most 100, each within `workflows.artifactMaxBytes`.
     `resources_used` counts what it cost (calls, tokens), by name. `execution_time_ms` is filled in by the engine.
+    `error` says why it failed; None: the output's `message` does.
     """
 
     status: Literal["completed", "failed", "skipped"]
@@ -92,6 +93,7 @@ class StepResult:
     artifacts: tuple[Artifact, ...] = ()
     resources_used: Mapping[str, float] = field(default_factory=dict)
     execution_time_ms: float | None = None
+    error: "StepError | None" = None
 
     def to_wire(self) -> dict[str, object]:
         """The public form: `{status, output, artifacts, metrics: {executionTime, resourcesUsed}}`, milliseconds."""
@@ -106,6 +108,11 @@ class StepResult:
 def completed(output: Mapping[str, object] | None = None, *, artifacts: tuple[Artifact, ...] = ()) -> StepResult:
     """A step that ended well with `output`, and left `artifacts`."""
     return StepResult(status="completed", output=output or {}, artifacts=artifacts)
+
+
+def failed(error: BcceError, output: Mapping[str, object] | None = None) -> StepResult:
+    """A step that failed, with what it can tell all the same."""
+    return StepResult(status="failed", output=output or {}, error=StepError.of(error))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,7 +157,11 @@ class StepRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """One run of a definition. Times are UTC; `ended_at` is None while it is active."""
+    """One run of a definition. Times are UTC; `ended_at` is None while it is active.
+
+    `started_by` is the id of the actor whose wish it was, that of the outermost run for one that another run started; None for runs of
+    releases that did not write it down.
+    """
 
     id: RunId
     tenant_id: TenantId
@@ -178,6 +189,7 @@ class Run:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    started_by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

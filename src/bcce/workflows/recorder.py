@@ -240,7 +240,7 @@ class Recorder:
         error = None
         if state is StepState.FAILED:
             message = str(redact(result.output.get("message", "the step said that it failed")))
-            error = StepError(code="step-failed", message=message).to_dict()
+            error = (result.error or StepError(code="step-failed", message=message)).to_dict()
         return replace(record, state=state, output=output, error=error, ended_at=self._clock.now(), waiting_for=None), pieces
 
     def count(self, record: StepRecord) -> None:

@@ -20,15 +20,18 @@ from bcce.storage.outbox import event_item
 from bcce.workflows import repository
 from bcce.workflows.concurrency.turns import Turn, check_ancestors, turn_of
 from bcce.workflows.connector import Connector
-from bcce.workflows.definition import INPUT_TYPES, Integration, WorkflowDefinition
+from bcce.workflows.definition import Integration, WorkflowDefinition
 from bcce.workflows.errors import UnknownRun, UnknownWorkflow
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.form import refusal
 from bcce.workflows.graph import GraphFormat, render
+from bcce.workflows.inputs import complete_inputs, parted
+from bcce.workflows.inputs.repository import put_secret_inputs
 from bcce.workflows.integrations.repository import open_lanes
 from bcce.workflows.journal import record_fact
 from bcce.workflows.model import DEFINITION_FORMAT, Child, Run, RunState, StepRecord
 from bcce.workflows.reader import read_definition
+from bcce.workflows.references import KnownReferences
 from bcce.workflows.step_type import StepType
 from bcce.workflows.tables import runs
 from bcce.workflows.validation import check_support, check_text
@@ -58,6 +61,7 @@ class WorkflowService:
         step_types: Mapping[str, StepType],
         expressions: Expressions,
         connectors: Mapping[str, Connector],
+        known: KnownReferences | None = None,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -65,12 +69,13 @@ class WorkflowService:
         self._types = step_types
         self._expressions = expressions
         self._connectors = connectors
+        self._known = known
         self._parsed: dict[str, WorkflowDefinition] = {}
 
     def validate(self, actor: Actor, text: str, path: str | None = None) -> tuple[WorkflowDefinition | None, tuple[Finding, ...]]:
         """The definition that `text` holds (None: it is no workflow at all) and everything that keeps it from running here."""
         require(actor, Permission.WORKFLOWS_READ)
-        definition, findings = check_text(text, path, self._types, self._expressions, self._connectors)
+        definition, findings = check_text(text, path, self._types, self._expressions, self._connectors, self._known)
         return definition, findings if definition is None else (*findings, *check_support(definition, self._types))
 
     async def register(self, actor: Actor, text: str, origin: str) -> StoredDefinition:
@@ -173,15 +178,15 @@ class WorkflowService:
             raise UnknownWorkflow(what, hint="`bcce workflow list` shows which there are")
         row = rows[0]
         definition = self._parsed.get(row["id"]) or read_definition(row["source"], row["origin"], number=row["format"])
-        complete = complete_inputs(definition, inputs)
-        turn = self.turn_of(definition, complete)
+        shown, hidden = parted(definition, complete_inputs(definition, inputs))
+        turn = self.turn_of(definition, shown)
         if turn is not None and child is not None and child.is_awaited:
             check_ancestors(conn, turn, child.parent_id)
         return self._insert(
             actor,
             conn,
             {"definition_id": row["id"], "definition_format": row["format"], "workflow": row["name"], "subject": subject},
-            inputs=complete,
+            inputs=(shown, hidden),
             correlation_id=correlation_id,
             child=child,
             turn=turn,
@@ -197,9 +202,19 @@ class WorkflowService:
         return turn_of(definition, inputs, self._expressions)
 
     def insert_like(
-        self, actor: Actor, conn: Connection, source: Run, definition: WorkflowDefinition, *, inputs: Mapping[str, object]
+        self,
+        actor: Actor,
+        conn: Connection,
+        source: Run,
+        definition: WorkflowDefinition,
+        *,
+        inputs: tuple[Mapping[str, object], Mapping[str, str]],
     ) -> RunId:
-        """Starts a run of `definition`, that of `source`, inside the caller's transaction; its first records are the caller's to write."""
+        """Starts a run of `definition`, that of `source`, inside the caller's transaction; its first records are the caller's to write.
+
+        Args:
+            inputs: what everybody may see of them, and the values of the secret ones.
+        """
         about = {name: getattr(source, name) for name in ("definition_id", "definition_format", "workflow", "subject")}
         # One epoch is gone, so whoever claims it reads what is recorded.
         return self._insert(
@@ -209,7 +224,7 @@ class WorkflowService:
             inputs=inputs,
             correlation_id=source.correlation_id,
             child=None,
-            turn=self.turn_of(definition, inputs),
+            turn=self.turn_of(definition, inputs[0]),
             integrations=definition.integrations,
             epoch=1,
         )
@@ -220,7 +235,7 @@ class WorkflowService:
         conn: Connection,
         about: Mapping[str, object],
         *,
-        inputs: Mapping[str, object],
+        inputs: tuple[Mapping[str, object], Mapping[str, str]],
         correlation_id: str,
         child: Child | None,
         turn: Turn | None,
@@ -230,10 +245,14 @@ class WorkflowService:
         run_id = child.id if child is not None else RunId(self._ids.new("run"))
         now = self._clock.now()
         state = RunState.ACTIVE if turn is None else RunState.QUEUED
-        fixed = {"queue": "default", "priority": 100, "state": state, "wake_at": now, "wake_seq": 1, "seen_seq": 0}
+        fixed: dict[str, object] = {"queue": "default", "priority": 100, "state": state, "wake_at": now, "wake_seq": 1, "seen_seq": 0}
+        # Who wanted the outermost run wanted this one: nobody can agree to their own wish by way of another run.
+        above = repository.get_run(conn, child.parent_id) if child is not None else None
         parent = {"parent_id": child.parent_id, "parent_key": child.parent_key} if child is not None else {}
-        row = {"id": run_id, "tenant_id": actor.tenant_id, "inputs": dict(inputs), "correlation_id": correlation_id, "epoch": epoch}
-        conn.execute(insert(runs), [{**row, **about, **fixed, **parent, "suspect": False, "crashes": 0, "created_at": now}])
+        row = {"id": run_id, "tenant_id": actor.tenant_id, "inputs": dict(inputs[0]), "correlation_id": correlation_id, "epoch": epoch}
+        fixed |= {"started_by": above.started_by if above is not None else actor.id, "suspect": False, "crashes": 0, "created_at": now}
+        conn.execute(insert(runs), [{**row, **about, **fixed, **parent}])
+        put_secret_inputs(conn, run_id, actor.tenant_id, inputs[1])
         data = {"workflowId": run_id, "workflow": about["workflow"], "subject": about["subject"]}
         if turn is not None:
             turn.enter(conn, run_id, actor.tenant_id)
@@ -301,31 +320,6 @@ class WorkflowService:
         return await self._db.read(
             lambda conn: repository.list_runs(conn, actor.tenant_id, before=before, limit=limit, state=state, workflow=workflow)
         )
-
-
-def complete_inputs(definition: WorkflowDefinition, given: Mapping[str, object]) -> dict[str, object]:
-    """The run's inputs with defaults filled in.
-
-    Raises:
-        InvalidInput: names the first input that is missing, unknown or of the wrong type.
-    """
-    unknown = sorted(given.keys() - definition.inputs.keys())
-    if unknown:
-        raise InvalidInput(
-            f"workflow {definition.name!r} has no input {unknown[0]!r}", hint=f"it takes: {', '.join(definition.inputs) or 'none'}"
-        )
-    inputs: dict[str, object] = {}
-    for name, spec in definition.inputs.items():
-        if name not in given:
-            if spec.required:
-                raise InvalidInput(f"workflow {definition.name!r} needs the input {name!r}")
-            inputs[name] = spec.default
-            continue
-        value = given[name]
-        if not isinstance(value, INPUT_TYPES[spec.type]) or (isinstance(value, bool) and spec.type != "boolean"):
-            raise InvalidInput(f"input {name!r} of workflow {definition.name!r} must be a {spec.type}")
-        inputs[name] = value
-    return inputs
 
 
 def _stored(row: Mapping[str, object]) -> StoredDefinition:

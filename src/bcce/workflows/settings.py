@@ -1,15 +1,18 @@
 """What an operator can set about running workflows."""
 
+import re
 from ipaddress import ip_network
 
 from pydantic import Field, field_validator, model_validator
 
 from bcce.config.fields import SecretField
 from bcce.config.model import Section
+from bcce.security.secrets import SecretOrigin
 from bcce.workflows.destinations import HostRule
 
 #: Heartbeats that may be lost before a worker counts as dead.
 _BEATS = 2
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
 class HttpSettings(Section):
@@ -118,9 +121,33 @@ class WorkflowSettings(Section):
     log_max_bytes: int = Field(
         default=64 * 1024, ge=1024, le=16 * 1024 * 1024, description="Bytes that these lines may have together, with their facts."
     )
+    secrets: dict[str, str] = Field(
+        default_factory=dict,
+        description="Where the secrets are that workflow files may name as `{{ secrets.name }}`, by name: file:/path or env:VARIABLE.",
+    )
+    variables: tuple[str, ...] = Field(
+        default=(), description="Variables of the server's environment that workflow files may name as `${NAME}`. Empty: none."
+    )
     http: HttpSettings = Field(default_factory=HttpSettings, description="Requests of workflows to other hosts.")
     script: ScriptSettings = Field(default_factory=ScriptSettings, description="Sandboxed Python in workflows.")
     integrations: IntegrationSettings = Field(default_factory=IntegrationSettings, description="Events of runs for connectors.")
+
+    @field_validator("secrets")
+    @classmethod
+    def _are_places(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, place in value.items():
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", name):
+                raise ValueError(f"{name[:60]!r} cannot be the name of a secret: use letters, digits, - and _")
+            SecretOrigin.parse(place)
+        return value
+
+    @field_validator("variables")
+    @classmethod
+    def _are_variables(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not re.fullmatch(_VARIABLE, name) or name.startswith("BCCE_"):
+                raise ValueError(f"{name[:60]!r} is not a name of a variable, or one of BCCE's own, which may hold its passwords")
+        return value
 
     @model_validator(mode="after")
     def _in_proportion(self) -> "WorkflowSettings":

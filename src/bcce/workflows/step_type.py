@@ -4,7 +4,8 @@ The engine calls `run` when the step is first ready and again after every wake-u
 anything in memory between calls: it looks at the database or the world, and says what is true now.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
@@ -51,8 +52,8 @@ class StepContext:
     """What a step may know about where it runs.
 
     `key` is the step's place in the definition; `attempt` counts from 1; `idempotency_key` is the same on every call of one
-    step, before and after any crash. `started_at` is when this attempt began; `is_waiting` is true when this call follows a wake-up.
-    `lease_remaining_s` returns the seconds for which this worker
+    step, before and after any crash. `started_by` is the id of whoever wanted the run, None if nobody knows. `started_at` is when this
+    attempt began; `is_waiting` is true when this call follows a wake-up. `lease_remaining_s` returns the seconds for which this worker
     is surely still the owner.
     """
 
@@ -69,6 +70,7 @@ class StepContext:
     write: FencedWrite
     lease_remaining_s: Callable[[], Awaitable[float]]
     say: LogSink
+    started_by: str | None = None
 
     def log(self, message: str, *, level: LogLevel = "info", facts: Mapping[str, object] | None = None) -> None:
         """Adds a line, or one for each line of `message`, to the log of the run; costs no I/O and never fails.
@@ -154,6 +156,24 @@ class Needing(Protocol):
 
     def lack(self, given: Mapping[str, object]) -> Lack | None:
         """What a step with these parameters, as they stand in the file, would lack here; None for nothing. Does no I/O."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What is wrong with a step's parameters: the rule, the parameter it is about, what is the matter and what to do."""
+
+    rule: str
+    path: tuple[str, ...]
+    message: str
+    hint: str
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """A step type that can tell from the file alone that a step of it would fail, beyond what the schema of its parameters says."""
+
+    def check(self, given: Mapping[str, object]) -> Iterable[Remark]:
+        """What is wrong with parameters that fit the schema; texts in them may hold expressions. Does no I/O and raises nothing."""
         ...
 
 
@@ -164,6 +184,8 @@ class StepType(Protocol):
     parameters; the
     file's parameters are checked against it before a run starts and, with expressions evaluated, before each call.
 
+    A type may name parameters in `takes_references`, a frozen set: texts in them may hold `{{ secrets.name }}` and `${NAME}`. Such a text
+    reaches it as a `SealedText`, which it fills in when it is used and not before.
     A type whose `run` waits for nothing may say `is_instant = True`; its calls then need no task of their own.
     """
 
@@ -181,3 +203,8 @@ class StepType(Protocol):
             BcceError: the step failed; `code` and `retryable` decide what the engine does next.
         """
         ...
+
+
+def references_of(kind: StepType | None) -> frozenset[str]:
+    """The parameters of a step type in which references may stand."""
+    return getattr(kind, "takes_references", frozenset())

@@ -8,7 +8,7 @@ the order of updates to its row.
 from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, Table, text
 
 from bcce.storage.metadata import metadata
-from bcce.storage.types import Id, Json, LongText, Name, UtcDateTime, tenant_column
+from bcce.storage.types import Encrypted, Id, Json, LongText, Name, UtcDateTime, tenant_column
 
 definitions = Table(
     "definitions",
@@ -53,6 +53,7 @@ runs = Table(
     Column("parent_id", Id()),
     Column("parent_key", Name(255)),
     Column("cancel_at", UtcDateTime()),
+    Column("started_by", Name(255)),
     Column("created_at", UtcDateTime(), nullable=False),
     Column("started_at", UtcDateTime()),
     Column("ended_at", UtcDateTime()),
@@ -63,6 +64,17 @@ runs = Table(
     # Few runs at a time are in one of these, so that they cost the many others nothing (MariaDB knows no partial indexes).
     Index("ix_runs_owner", "lease_owner", sqlite_where=text("lease_owner IS NOT NULL"), postgresql_where=text("lease_owner IS NOT NULL")),
     Index("ix_runs_suspect", "suspect", sqlite_where=text("suspect = 1"), postgresql_where=text("suspect")),
+)
+
+#: Values of secret inputs; the run's own row only says that there is one.
+secret_inputs = Table(
+    "secret_inputs",
+    metadata,
+    Column("run_id", Id(), primary_key=True),
+    Column("name", Name(128), primary_key=True),
+    tenant_column(),
+    Column("value", Encrypted("secret_inputs.value"), nullable=False),
+    ForeignKeyConstraint(["run_id"], ["runs.id"]),
 )
 
 steps = Table(

@@ -1,6 +1,6 @@
 """Whether a workflow can run here: everything that is wrong with it at once, each at the key it is about. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from bcce.config.document import Where, read_yaml
 from bcce.kit.errors import InvalidDocument
@@ -14,7 +14,8 @@ from bcce.workflows.form import did_you_mean, place_of, problem
 from bcce.workflows.language import RESILIENT
 from bcce.workflows.parameters import wrong_parameters
 from bcce.workflows.reader import read_all
-from bcce.workflows.step_type import Needing, StepType
+from bcce.workflows.references import KnownReferences
+from bcce.workflows.step_type import Checked, Needing, StepType, references_of
 from bcce.workflows.visibility import Reads, Sight, surely_inside
 
 
@@ -24,15 +25,16 @@ def check_text(
     step_types: Mapping[str, StepType],
     expressions: Expressions,
     connectors: Mapping[str, Connector] | None = None,
+    known: KnownReferences | None = None,
 ) -> tuple[WorkflowDefinition | None, tuple[Finding, ...]]:
     """The definition in `text` (None: it cannot be read at all) and everything that is wrong with it, in file order.
 
-    `connectors` None: whether there are those that it names is not looked at.
+    `connectors` None: whether there are those that it names is not looked at. `known` None: any secret may be there.
     """
     definition, problems = read_all(text, path)
     if definition is None:
         return None, tuple(problems)
-    return definition, _in_order([*problems, *check_definition(definition, step_types, expressions, connectors)])
+    return definition, _in_order([*problems, *check_definition(definition, step_types, expressions, connectors, known)])
 
 
 def check_definition(
@@ -40,9 +42,10 @@ def check_definition(
     step_types: Mapping[str, StepType],
     expressions: Expressions,
     connectors: Mapping[str, Connector] | None = None,
+    known: KnownReferences | None = None,
 ) -> tuple[Finding, ...]:
-    """All findings, in file order; none means that the workflow can be registered. `connectors` as for `check_text`."""
-    checker = _Checker(definition, step_types, expressions, connectors)
+    """All findings, in file order; none means that the workflow can be registered. `connectors` and `known` as for `check_text`."""
+    checker = _Checker(definition, step_types, expressions, connectors, known)
     checker.run()
     if not checker.found:
         return ()
@@ -60,11 +63,7 @@ def check_definition(
 
 def check_support(definition: WorkflowDefinition, step_types: Mapping[str, StepType]) -> list[Finding]:
     """What a file asks for that nothing installed here does: it is not run as if something did."""
-    wanted: list[tuple[str, Where, str, str, str]] = [
-        ("workflow.not-supported", ("inputs", name, "secret"), "`secret` is not acted on by this release", "remove it", "secret")
-        for name, spec in definition.inputs.items()
-        if spec.secret
-    ]
+    wanted: list[tuple[str, Where, str, str, str]] = []
     for step in definition.all_steps():
         for each in (step, step.fallback, step.compensate):
             kind = step_types.get(each.type) if each is not None else None
@@ -92,19 +91,25 @@ class _Checker:
         step_types: Mapping[str, StepType],
         expressions: Expressions,
         connectors: Mapping[str, Connector] | None,
+        known: KnownReferences | None,
     ) -> None:
         self._definition = definition
         self._types = step_types
         self._expressions = expressions
         self._connectors = connectors
         self._all = definition.by_id
-        self._reads = Reads(definition, expressions, self._note)
+        self._reads = Reads(definition, expressions, self._note, known)
         self.found: list[tuple[str, Where, str, str, str]] = []
 
     def run(self) -> None:
         self._list(self._definition.body, Sight())
         every = Sight(frozenset(inner for step in self._definition.steps for inner in surely_inside(step)), frozenset(self._all))
         self._reads.check(None, ("outputs",), dict(self._definition.outputs), every)
+        for name, spec in self._definition.inputs.items():
+            if spec.secret and (spec.type != "string" or spec.default is not None):
+                message = f"the secret input {name!r} must be a string without a default"
+                hint = "who starts the run gives it; what stands in a file is no secret"
+                self._note("workflow.wrong-value", ("inputs", name, "secret"), message, hint, text=name)
         if self._definition.concurrency is not None:
             self._reads.check(None, ("concurrency", "group"), self._definition.concurrency.group, Sight())
         for index, integration in enumerate(self._definition.integrations):
@@ -144,11 +149,11 @@ class _Checker:
             if value is not None:
                 self._reads.check(step, (*step.where, key), value, sight, is_condition=True)
         self._reads.check(step, (*step.where, "items"), step.items, sight)
-        self._reads.check(step, step.where, dict(step.given), sight)
+        self._reads.check(step, step.where, dict(step.given), sight, takes=self._takes(step))
         for extra in (step.fallback, step.compensate):
             if extra is not None:
                 self._type(extra)
-                self._reads.check(extra, extra.where, dict(extra.given), sight.and_of(step))
+                self._reads.check(extra, extra.where, dict(extra.given), sight.and_of(step), takes=self._takes(extra))
         if step.when is not None and self._constant(step.when) is False:
             message = f"step {step.id!r} can never run: its `when` is always false"
             self._at(step, "workflow.unreachable-step", message, "let it read an input or a step, or remove the step", "when")
@@ -156,6 +161,9 @@ class _Checker:
             self._scope(step)
         for branch in step.branches.values():
             self._list(branch, sight.inside(step))
+
+    def _takes(self, step: Step) -> Collection[str]:
+        return references_of(self._types.get(step.type))
 
     def _scope(self, step: Step) -> None:
         """What only steps that do something can have, and lists without steps."""
@@ -210,10 +218,15 @@ class _Checker:
         self._parameters(step, kind)
 
     def _parameters(self, step: Step, kind: StepType) -> None:
-        for path, message, hint in wrong_parameters(kind.params, step.given, step.type):
+        """Checks literal parameters against the step type's schema; those with expressions only by name, until the run knows them."""
+        wrong = list(wrong_parameters(kind.params, step.given, step.type))
+        for path, message, hint in wrong:
             name = ".".join(str(part) for part in path)
             what = f", parameter {name!r}" if name else ""
             self._at(step, "workflow.wrong-parameter", f"step {step.id!r}{what}: {message}", hint, *path)
+        if not wrong and isinstance(kind, Checked):
+            for remark in kind.check(step.given):
+                self._at(step, remark.rule, f"step {step.id!r}: {remark.message}", remark.hint, *remark.path)
 
     def _at(self, step: Step, rule: str, message: str, hint: str, *path: str | int) -> None:
         self._note(rule, (*step.where, *path), message, hint, text=step.id)

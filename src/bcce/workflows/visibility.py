@@ -1,19 +1,22 @@
 """What the expressions of a workflow may read where they stand: which inputs there are, which steps have surely ended. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bcce.config.document import Where
+from bcce.kit.references import Part
 from bcce.workflows.definition import CONDITION, FOREACH, Step, StepList, WorkflowDefinition
 from bcce.workflows.errors import InvalidExpression
 from bcce.workflows.expressions import Expressions, Read
 from bcce.workflows.form import did_you_mean
+from bcce.workflows.references import KnownReferences, has_references, parts_of, without_references
 
 #: What a step shows to others; a loop also shows the turn it is in, to the steps inside it.
 STEP_VIEW = ("output", "status", "error", "used_fallback")
 LOOP_VIEW = (*STEP_VIEW, "item", "index")
 _NAMES = ("inputs", "steps")
+_ALONE = "{{ secrets.name }} stands alone between its braces, in `env` of shell steps, or in `headers`, `json` and `body` of http steps"
 _LOOP_NAMES = (*_NAMES, "item", "index")
 
 
@@ -59,28 +62,64 @@ def surely_inside(step: Step) -> Iterator[str]:
 class Reads:
     """Checks what expressions read."""
 
-    def __init__(self, definition: WorkflowDefinition, expressions: Expressions, note: Note) -> None:
+    def __init__(self, definition: WorkflowDefinition, expressions: Expressions, note: Note, known: KnownReferences | None = None) -> None:
         self._definition = definition
         self._expressions = expressions
         self._note = note
+        self._known = known
+        self._secret = {name: name for name, spec in definition.inputs.items() if spec.secret}
         self._looped = {name: loops for name, loops in definition.loops.items() if loops}
 
-    def check(self, step: Step | None, where: Where, value: object, sight: Sight, *, is_condition: bool = False) -> None:
-        """Notes what is wrong with the expressions inside `value`, which stands at `where`; `step` None: they are the workflow's own."""
+    def check(
+        self,
+        step: Step | None,
+        where: Where,
+        value: object,
+        sight: Sight,
+        *,
+        is_condition: bool = False,
+        takes: Collection[str] = (),
+    ) -> None:
+        """Notes what is wrong with the expressions inside `value`, which stands at `where`; `step` None: they are the workflow's own.
+
+        `takes` are the keys of `value` below which references to secrets and variables may stand.
+        """
         names = _LOOP_NAMES if sight.in_loop else _NAMES
         for path, text in _texts(value):
             place, about = (*where, *path), step.id if step else ""
+            if path and path[0] in takes and has_references(text, self._secret):
+                self._references(place, about, text)
+                text = without_references(text, self._secret)
             try:
                 reads = self._expressions.reads(text, is_condition=is_condition, names=names)
             except InvalidExpression as error:
+                if error.details.get("name") == "secrets":
+                    self._note("workflow.misplaced-secret", place, f"a secret cannot be used here: {text.strip()[:80]}", _ALONE, text=about)
+                    continue
                 self._note("workflow.bad-expression", place, error.message, error.hint or "", text=about)
                 continue
             for read in reads:
                 if read.name == "inputs" and read.path and read.path[0] not in self._definition.inputs:
                     hint = did_you_mean(read.path[0], self._definition.inputs, "inputs")
                     self._note("workflow.unknown-reference", place, f"there is no input {read.path[0]!r}", hint, text=about)
+                elif read.name == "inputs" and read.path and read.path[0] in self._secret:
+                    message = f"the secret input {read.path[0]!r} cannot be used here"
+                    self._note("workflow.misplaced-secret", place, message, _ALONE.replace("secrets", "inputs", 1), text=about)
                 elif read.name == "steps" and read.path:
                     self._step(step, place, read, sight)
+
+    def _references(self, where: Where, about: str, text: str) -> None:
+        """Notes references that configuration does not have; None known: nobody can say here."""
+        for part in parts_of(text):
+            if self._known is None or not isinstance(part, Part) or part.kind not in ("secret", "variable"):
+                continue
+            names, setting = (self._known.secrets, "secrets") if part.kind == "secret" else (self._known.variables, "variables")
+            if part.value not in names:
+                hint = f"an operator adds it to workflows.{setting}; {did_you_mean(part.value, names, 'there') if names else 'it is empty'}"
+                message = f"there is no {part.kind} {part.value!r} that workflows may use"
+                if part.kind == "variable":
+                    hint += "; $${ stands for the characters ${"
+                self._note(f"workflow.unknown-{part.kind}", where, message, hint, text=about)
 
     def _step(self, step: Step | None, where: Where, read: Read, sight: Sight) -> None:
         name, about = read.path[0], step.id if step else ""

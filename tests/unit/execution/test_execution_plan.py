@@ -124,7 +124,8 @@ def test_every_part_of_a_plan_is_in_its_digest(name: str, change: Callable[[Plan
         ({"id": 1}, "id"),
         ({"actions": "x"}, "actions"),
         ({"verification": {"http": None, "resolved": "yes", "timeout_s": 1.0}}, "verification.resolved"),
-        ({"verification": None}, "verification"),
+        ({"verification": 1}, "verification"),
+        ({"incident_id": 1}, "incident_id"),
     ],
 )
 def test_what_is_no_plan_is_refused_with_the_place(spoil: dict[str, object], said: str) -> None:

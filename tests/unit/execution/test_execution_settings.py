@@ -14,6 +14,7 @@ from bcce.execution.signing import Verifier
 from bcce.kit.clock import Clock
 from bcce.plugins import Registry, Services
 from bcce.security.crypto import Ed25519Signer
+from bcce.security.secrets import SecretStore
 from bcce.testing.clock import FrozenClock
 from bcce.testing.executor import RecordingExecutor
 
@@ -68,6 +69,7 @@ def test_the_local_executor_is_found_through_its_entry_point() -> None:
     services.add(Clock, FrozenClock())  # type: ignore[type-abstract]  # a Protocol is the key
     services.add(Verifier, Ed25519Signer(bytes(32)).verifier())  # type: ignore[type-abstract]  # as above
     services.add(ExecutionSettings, ExecutionSettings())
+    services.add(SecretStore, SecretStore({}, (), dict))
     registry: Registry[Executor] = Registry("bcce.executors", Executor)  # type: ignore[type-abstract]  # the door
     assert isinstance(registry.build("local", services), LocalExecutor)
 

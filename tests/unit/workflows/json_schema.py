@@ -70,6 +70,8 @@ def _keyword(name: str, given: Any, value: Any, schema: Any, root: Mapping[str, 
         return not is_text or (len(value) >= given if name == "minLength" else len(value) <= given)
     if name in ("minItems", "maxItems"):
         return not is_list or (len(value) >= given if name == "minItems" else len(value) <= given)
+    if name in ("minProperties", "maxProperties"):
+        return not is_object or (len(value) >= given if name == "minProperties" else len(value) <= given)
     if name in ("minimum", "maximum", "exclusiveMinimum"):
         return not is_number or {"minimum": value >= given, "maximum": value <= given, "exclusiveMinimum": value > given}[name]
     raise AssertionError(f"the keyword {name} is not known here")

@@ -11,9 +11,10 @@ class Kind:
 
     effect = Effect.PURE
 
-    def __init__(self, name: str, params: type[BaseModel]) -> None:
+    def __init__(self, name: str, params: type[BaseModel], takes: frozenset[str] = frozenset()) -> None:
         self.name = name
         self.params = params
+        self.takes_references = takes
 
     async def run(self, context: StepContext, params: BaseModel) -> StepOutcome:
         """Ends well."""

@@ -11,9 +11,9 @@ from bcce.workflows.definition import WorkflowDefinition
 from bcce.workflows.durations import parse_duration_s
 from bcce.workflows.errors import InvalidExpression, InvalidWorkflow
 from bcce.workflows.expressions import Expressions
+from bcce.workflows.inputs import complete_inputs
 from bcce.workflows.model import Effect, completed
 from bcce.workflows.reader import read_definition
-from bcce.workflows.service import complete_inputs
 from bcce.workflows.step_type import Done, StepContext, StepOutcome
 from bcce.workflows.validation import check_definition
 

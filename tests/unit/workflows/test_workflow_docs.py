@@ -16,7 +16,7 @@ from bcce.workflows.expressions import FILTERS, MAX_EXPRESSION_CHARS, Expression
 from bcce.workflows.model import RunState, StepState
 from bcce.workflows.reader import MAX_DEPTH, MAX_STEPS
 from bcce.workflows.schema import workflow_schema
-from bcce.workflows.step_type import StepType
+from bcce.workflows.step_type import StepType, references_of
 from bcce.workflows.validation import check_text
 from bcce.workflows.visibility import STEP_VIEW
 
@@ -32,7 +32,8 @@ PARAMS = {name: kind.params for name, kind in INSTALLED.items()}  # type: ignore
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[example.split("name: ")[1].split()[0] for example in EXAMPLES])
 def test_every_example_is_valid_and_fits_the_schema(example: str) -> None:
-    definition, findings = check_text(example, None, {name: Kind(name, params) for name, params in PARAMS.items()}, Expressions())
+    kinds: dict[str, StepType] = {name: Kind(name, params, references_of(INSTALLED.get(name))) for name, params in PARAMS.items()}
+    definition, findings = check_text(example, None, kinds, Expressions())
     schema = workflow_schema(PARAMS)
 
     assert definition is not None

@@ -96,9 +96,12 @@ def approval_lines(asked: dict[str, Any]) -> list[str]:
         "",
     ]
     lines += [f"  with {name}={clean(value, limit=200)!r}" for name, value in shown["parameters"].items()]
+    lines += [f"  with {name} from {clean(value, limit=200)}" for name, value in shown.get("references", {}).items()]
     lines.append(f"  verdict: {shown['verdict']}")
     lines += [f"  line {item.get('line', '?')}: {item['message']} [{item['rule_id']}]" for item in shown["findings"]]
     lines += [f"  {name}: {', '.join(map(str, value))}" for name, value in shown["effects"].items() if isinstance(value, list)]
+    if shown.get("why"):
+        lines.append(f"  why: {clean(shown['why'], limit=1000)}")
     return [*lines, *(f"  asked because {reason}" for reason in asked["reasons"])]
 
 

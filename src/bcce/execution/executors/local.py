@@ -15,6 +15,7 @@ from bcce.execution.model import JobStatus, OutputChunk, Probe, Script, SignedCl
 from bcce.execution.settings import ExecutionSettings
 from bcce.execution.signing import Verifier, admit
 from bcce.kit.clock import Clock
+from bcce.security.secrets import SecretStore
 
 if TYPE_CHECKING:
     from bcce.plugins import Services
@@ -33,10 +34,11 @@ class LocalExecutor:
 
     name = "local"
 
-    def __init__(self, *, clock: Clock, verifier: Verifier, settings: ExecutionSettings) -> None:
+    def __init__(self, *, clock: Clock, verifier: Verifier, settings: ExecutionSettings, secrets: SecretStore | None = None) -> None:
         self._clock = clock
         self._verifier = verifier
         self._settings = settings
+        self._secrets = secrets or SecretStore({}, (), dict)
         self._bash = shutil.which("bash", path=settings.search_path)
         self._slots = asyncio.Semaphore(settings.max_processes)
         self._environment = {"PATH": settings.search_path, "HOME": _home(), "LANG": settings.locale}
@@ -46,7 +48,7 @@ class LocalExecutor:
         """Wires the executor."""
         clock: Clock = services.get(Clock)  # type: ignore[type-abstract]  # a Protocol is the key
         verifier: Verifier = services.get(Verifier)  # type: ignore[type-abstract]  # a Protocol is the key
-        return cls(clock=clock, verifier=verifier, settings=services.get(ExecutionSettings))
+        return cls(clock=clock, verifier=verifier, settings=services.get(ExecutionSettings), secrets=services.get(SecretStore))
 
     async def probe(self, target: Target) -> Probe:
         """Looks whether jobs can be kept in the base folder, which is made (0700) if it is missing."""
@@ -60,7 +62,10 @@ class LocalExecutor:
         """Starts the script once for each key."""
         cleared = admit(self._verifier, self._clock.now(), executor=self.name, key=key, signed=clearance, script=script)
         settings = self._settings
-        call = protocol.start_call(cleared, script, output_limit_kib=settings.output_limit_kib, grace_s=settings.stop_grace_s)
+        filled = {name: await self._secrets.fill(sealed) for name, sealed in script.references.items()}
+        call = protocol.start_call(
+            cleared, script, output_limit_kib=settings.output_limit_kib, grace_s=settings.stop_grace_s, filled=filled
+        )
         return protocol.start_result(await self._ask(call))
 
     async def status(self, key: str, target: Target, *, since: datetime | None = None) -> JobStatus:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -25,7 +26,9 @@ from bcce.execution.model import (
     StopResult,
     encode_parameters,
 )
+from bcce.execution.model.parameters import check_parameters
 from bcce.kit.clock import parse_time
+from bcce.kit.redact import Secret
 from bcce.kit.text import clean
 
 WRAPPER: Final = Path(__file__).with_name("wrapper.sh")
@@ -91,11 +94,18 @@ def probe_call(base_dir: str, now: datetime) -> Call:
     return _call(Verb.PROBE, base_dir, NO_KEY, micros(now))
 
 
-def start_call(clearance: Clearance, script: Script, *, output_limit_kib: int, grace_s: int) -> Call:
+def start_call(
+    clearance: Clearance, script: Script, *, output_limit_kib: int, grace_s: int, filled: Mapping[str, Secret] | None = None
+) -> Call:
     """Asks to start the script, which follows behind its environment: its parameters, byte for byte what the clearance's digest is over,
-    and the correlation id.
+    the values of its references in `filled`, and the correlation id.
+
+    Raises:
+        InvalidScript: a filled value cannot be an environment variable.
     """
-    parameters, data = encode_parameters(script.parameters) + _context(clearance), script.data
+    values = {**script.parameters, **{name: secret.reveal() for name, secret in (filled or {}).items()}}
+    check_parameters(values)
+    parameters, data = encode_parameters(values) + _context(clearance), script.data
     call = _call(
         Verb.START,
         clearance.target.base_dir,

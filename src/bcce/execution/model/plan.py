@@ -12,6 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from bcce.execution.errors import InvalidScript, InvalidTarget
 from bcce.execution.model.parameters import check_parameters, encode_parameters, parameters_digest
 from bcce.kit.errors import InvalidInput
+from bcce.kit.references import SealedText
 from bcce.kit.text import canonical_json, digest
 
 MAX_SCRIPT_BYTES = 1024 * 1024
@@ -28,7 +29,8 @@ class Shell(StrEnum):
 class Script:
     """A script's exact text and its parameters, which it sees as environment variables.
 
-    Nothing is ever filled into `text`: what is judged, approved and hashed is what runs.
+    Nothing is ever filled into `text`: what is judged, approved and hashed is what runs. `references` are parameters whose values nobody
+    sees: they are judged, approved and hashed by the names in them, and only the executor fills them in.
 
     Raises:
         InvalidScript: empty, too large, not encodable, holds a NUL, or a parameter is not allowed.
@@ -39,6 +41,7 @@ class Script:
     shell: Shell = Shell.BASH
     text: str
     parameters: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, SealedText] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.text.strip():
@@ -52,6 +55,10 @@ class Script:
         if size_bytes > MAX_SCRIPT_BYTES:
             raise InvalidScript(f"the script is larger than {MAX_SCRIPT_BYTES} bytes")
         check_parameters(self.parameters)
+        check_parameters(dict.fromkeys(self.references, ""))
+        if not self.parameters.keys().isdisjoint(self.references):
+            raise InvalidScript("a parameter cannot have a value and a reference")
+        object.__setattr__(self, "references", MappingProxyType(dict(self.references)))
         object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
 
     @property
@@ -65,13 +72,24 @@ class Script:
         return digest(self.data)
 
     @property
+    def names(self) -> frozenset[str]:
+        """The names of everything that it sees as environment variables."""
+        return frozenset(self.parameters) | frozenset(self.references)
+
+    @property
     def parameters_digest(self) -> str:
-        """`sha256:` over the encoded parameters as they are sent."""
-        return parameters_digest(encode_parameters(self.parameters))
+        """`sha256:` over the encoded parameters as they are sent, and over the names in references instead of their values."""
+        block = encode_parameters(self.parameters)
+        if self.references:
+            # No parameter is encoded as an empty string, so no parameters give the same bytes.
+            block += b"\x00" + canonical_json({name: sealed.to_dict() for name, sealed in self.references.items()})
+        return parameters_digest(block)
 
     def to_dict(self) -> dict[str, object]:
-        """The script as JSON values."""
-        return {"shell": str(self.shell), "text": self.text, "parameters": dict(self.parameters)}
+        """The script as JSON values; without references it has the form that it had before there were any."""
+        known: dict[str, object] = {"shell": str(self.shell), "text": self.text, "parameters": dict(self.parameters)}
+        references = {name: sealed.to_dict() for name, sealed in self.references.items()}
+        return {**known, "references": references} if references else known
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,7 +181,14 @@ class Verification:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedAction:
-    """One script on one target. `expected` says in words what it shall do; `undo` takes it back, None when nothing can."""
+    """One script on one target.
+
+    Attributes:
+        expected: says in words what it shall do.
+        undo: takes it back; None when nothing can.
+        timeout_s: after how many whole seconds it is ended, if that is sooner than the operator's limit; None for that limit.
+        min_approvals: how many people have to agree whatever the validator and the policy say; 0 leaves it to them.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
@@ -173,9 +198,16 @@ class PlannedAction:
     target: Target
     expected: str
     undo: Script | None = None
+    timeout_s: int | None = None
+    min_approvals: int = 0
+
+    def __post_init__(self) -> None:
+        if self.timeout_s is not None and self.timeout_s < 1:
+            raise InvalidInput("a script has at least one second")
 
     def to_dict(self) -> dict[str, object]:
-        """The action as JSON values."""
+        """The action as JSON values; what it does not say is left out, so that it has the digest that it had before that could be said."""
+        limits: dict[str, object] = {"timeout_s": self.timeout_s, "min_approvals": self.min_approvals}
         return {
             "id": self.id,
             "title": self.title,
@@ -183,20 +215,21 @@ class PlannedAction:
             "target": self.target.to_dict(),
             "expected": self.expected,
             "undo": None if self.undo is None else self.undo.to_dict(),
+            **{name: value for name, value in limits.items() if value},
         }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What a planner proposes for one incident.
+    """What a planner proposes for one incident, or a step of a workflow for its run.
 
     Attributes:
         id: `plan_…`.
-        incident_id: `inc_…`.
+        incident_id: `inc_…`; None when it is for no incident.
         diagnosis: what is believed to be wrong, in words.
         source: who wrote it, such as `sop:restart-checkout@sha256:…`.
         actions: in the order in which they shall be started; at least one.
-        verification: how it is seen that they helped.
+        verification: how it is seen that they helped; None when nobody looks.
 
     Raises:
         InvalidInput: no action, or two with the same id.
@@ -205,11 +238,11 @@ class Plan:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     id: str
-    incident_id: str
+    incident_id: str | None
     diagnosis: str
     source: str
     actions: tuple[PlannedAction, ...]
-    verification: Verification
+    verification: Verification | None
 
     def __post_init__(self) -> None:
         names = [action.id for action in self.actions]
@@ -229,7 +262,7 @@ class Plan:
             "diagnosis": self.diagnosis,
             "source": self.source,
             "actions": [action.to_dict() for action in self.actions],
-            "verification": self.verification.to_dict(),
+            "verification": None if self.verification is None else self.verification.to_dict(),
         }
 
     @classmethod

@@ -14,11 +14,10 @@ from bcce.kit.errors import NotFound
 from bcce.kit.findings import Verdict
 from bcce.kit.ids import IncidentId, PlanId, derived_id
 from bcce.plugins import Services
-from bcce.remediation import repository
 from bcce.remediation.executors import Executors
 from bcce.remediation.gate import Gate, why_blocked
 from bcce.remediation.planner import Planner, PlanRequest
-from bcce.remediation.plans import load_plan
+from bcce.remediation.plans import load_plan, store_plan
 from bcce.remediation.settings import RemediationSettings
 from bcce.remediation.steps.params import IncidentParams, PlanParams
 from bcce.storage.doors import Database
@@ -55,8 +54,7 @@ class CreatePlanStep:
             return Done(result=completed({"found": False, "reason": proposal.reason}))
 
         def write(conn: Connection) -> StepResult:
-            values = {"id": plan.id, "tenant_id": context.tenant_id, "incident_id": incident_id, "run_id": context.run_id}
-            repository.put_plan(conn, {**values, "digest": plan.digest, "body": plan.to_dict(), "created_at": now})
+            store_plan(conn, context.tenant_id, context.run_id, plan, now)
             return completed(_summary(plan, proposal.reason))
 
         return Commit(write=write)

@@ -73,7 +73,7 @@ class VerifyStep:
         given = cast(RepairParams, params)
         incident_id = IncidentId(given.incident)
         plan, _ = await self._db.read(lambda conn: load_plan(conn, context.tenant_id, given.plan))
-        wanted: Verification = plan.verification
+        wanted = plan.verification or Verification(resolved=False, timeout_s=0)
         is_healthy, said = (True, "no health page is named") if wanted.http is None else await self._probe.look(wanted.http)
         alerts = await self._db.read(lambda conn: get_alerts(conn, context.tenant_id, incidents.alert_ids(conn, incident_id)))
         firing = [alert.name for alert in alerts if alert.status is AlertStatus.FIRING]

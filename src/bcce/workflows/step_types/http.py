@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import quote
@@ -10,14 +11,18 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from bcce.kit.errors import BcceError
+from bcce.kit.redact import Secret, redact
+from bcce.kit.references import SealedText
 from bcce.kit.text import canonical_json, clean
 from bcce.plugins import Services
 from bcce.resilience import Breaker, BreakerPolicy, BreakerStore, Bulkhead
+from bcce.security.secrets import SecretStore
 from bcce.workflows.destinations import Destination, Destinations
 from bcce.workflows.durations import parse_duration_s
 from bcce.workflows.errors import HttpUnavailable, HttpUnexpectedStatus, InvalidHttpRequest
 from bcce.workflows.exchange import Answer, Exchange, Follow, Request
 from bcce.workflows.model import Effect, completed
+from bcce.workflows.references import Sealed
 from bcce.workflows.settings import HttpSettings, WorkflowSettings
 from bcce.workflows.step_type import Done, StepContext, StepOutcome
 
@@ -51,10 +56,10 @@ class HttpParams(BaseModel):
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = Field(default="GET", description="The method.")
     url: str = Field(min_length=1, max_length=8192, description="http:// or https://; the host has to be in workflows.http.allowedHosts.")
-    headers: dict[str, str] = Field(default_factory=dict, max_length=50, description="Headers by name.")
+    headers: dict[str, str | Sealed] = Field(default_factory=dict, max_length=50, description="Headers by name.")
     query: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict, description="Added to the URL's query; a list repeats its name.")
     json_body: Any = Field(default=None, alias="json", description="A value that is sent as JSON.")
-    body: str | None = Field(default=None, description="A text that is sent as it is, in UTF-8.")
+    body: str | Sealed | None = Field(default=None, description="A text that is sent as it is, in UTF-8.")
     timeout: str | float = Field(default=_DEFAULT_TIMEOUT, description="How long all of it may take, redirects included.")
     expect: tuple[int | str, ...] = Field(
         default=("2xx",), min_length=1, description="Statuses that are no error, such as 200, 404 or 2xx."
@@ -69,12 +74,12 @@ class HttpParams(BaseModel):
 
     @field_validator("headers")
     @classmethod
-    def _can_be_sent(cls, value: dict[str, str]) -> dict[str, str]:
+    def _can_be_sent(cls, value: dict[str, str | SealedText]) -> dict[str, str | SealedText]:
         names = [name.lower() for name in value]
         for name, text in zip(names, value.values(), strict=True):
             if not _HEADER_NAME.fullmatch(name) or name in _OWN_HEADERS or names.count(name) > 1:
                 raise ValueError(f"the header {name!r} cannot be set by a workflow, stands twice, or is no header name")
-            if not _HEADER_VALUE.fullmatch(text):
+            if isinstance(text, str) and not _HEADER_VALUE.fullmatch(text):
                 raise ValueError(f"the value of the header {name!r} is not one line of ASCII characters")
         return value
 
@@ -101,17 +106,25 @@ class HttpParams(BaseModel):
             raise ValueError(f"a {self.method} request has no body")
         return self
 
-    def request(self, idempotency_key: str) -> Request:
-        """What is sent.
+    def sealed(self) -> list[SealedText]:
+        """Every text with references."""
+        return [*_sealed_in(self.headers), *_sealed_in(self.json_body), *_sealed_in(self.body)]
+
+    def request(self, idempotency_key: str, values: Mapping[SealedText, Secret] | None = None) -> Request:
+        """What is sent; `values` has every text of `sealed`.
 
         Raises:
-            InvalidHttpRequest: the URL cannot be read.
+            InvalidHttpRequest: the URL cannot be read, or the value of a secret cannot stand in a header.
         """
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        content = None if self.body is None else self.body.encode("utf-8", "replace")
+        headers = cast(dict[str, str], _filled({name.lower(): value for name, value in self.headers.items()}, values or {}))
+        for name, text in headers.items():
+            if not _HEADER_VALUE.fullmatch(text):
+                raise InvalidHttpRequest(f"the value of the header {name!r} is not one line of ASCII characters")
+        body = cast(str | None, _filled(self.body, values or {}))
+        content = None if body is None else body.encode("utf-8", "replace")
         if "json_body" in self.model_fields_set:
             try:
-                content = canonical_json(self.json_body)
+                content = canonical_json(_filled(self.json_body, values or {}))
             except (TypeError, ValueError) as error:
                 raise InvalidHttpRequest("`json` is not a JSON value") from error
             headers.setdefault("content-type", "application/json")
@@ -136,14 +149,23 @@ class HttpStep:
 
     name = "http"
     effect = Effect.KEYED
+    takes_references = frozenset({"headers", "json", "body"})
     params: type[BaseModel] = HttpParams
 
-    def __init__(self, settings: HttpSettings, exchange: Exchange, destinations: Destinations, breakers: BreakerStore) -> None:
+    def __init__(
+        self,
+        settings: HttpSettings,
+        exchange: Exchange,
+        destinations: Destinations,
+        breakers: BreakerStore,
+        secrets: SecretStore | None = None,
+    ) -> None:
         self._settings = settings
         self._exchange = exchange
         self._destinations = destinations
         self._breaker = Breaker(breakers, _policy(settings))
         self._bulkhead = Bulkhead(at_once=settings.at_once, waiting=settings.waiting)
+        self._secrets = secrets or SecretStore({}, (), dict)
 
     @classmethod
     def build(cls, services: Services) -> "HttpStep":
@@ -151,12 +173,13 @@ class HttpStep:
         settings = services.get(WorkflowSettings).http
         destinations = Destinations(settings.allowed_hosts, settings.allowed_networks)
         exchange = Exchange(destinations, ca_file=Path(settings.ca_file) if settings.ca_file is not None else None)
-        return cls(settings, exchange, destinations, services.get(BreakerStore))  # type: ignore[type-abstract]  # a Protocol is the key
+        return cls(settings, exchange, destinations, services.get(BreakerStore), services.get(SecretStore))  # type: ignore[type-abstract]  # a Protocol is the key
 
     async def run(self, context: StepContext, params: BaseModel) -> StepOutcome:
         """Sends it, unless the host's circuit is open. A repeat after a crash carries the same idempotency key."""
         given = cast(HttpParams, params)
-        request = given.request(context.idempotency_key)
+        sealed = given.sealed()
+        request = given.request(context.idempotency_key, {text: await self._secrets.fill(text) for text in sealed})
         destination = request.destination
         self._destinations.check(destination)
         name = f"http:{destination.host}:{destination.port}"
@@ -168,7 +191,9 @@ class HttpStep:
                 context.tenant_id, name, lambda: self._send(given, request, destination), is_failure=_speaks_against_the_host
             )
         context.log(f"answered {answer.status}", facts={"status": answer.status, "bytes": len(answer.body)})
-        return Done(result=completed(_output(answer)))
+        # A host that repeats what it was sent must not bring a secret into the journal.
+        output = redact(_output(answer), await self._secrets.masks(sealed)) if sealed else _output(answer)
+        return Done(result=completed(cast(dict[str, object], output)))
 
     async def _send(self, given: HttpParams, request: Request, destination: Destination) -> Answer:
         timeout_s = parse_duration_s(given.timeout)
@@ -189,6 +214,25 @@ class HttpStep:
             hint=f"the step expects {', '.join(map(str, given.expect))}; `expect` takes more",
             details=details,
         )
+
+
+def _sealed_in(value: object) -> Iterator[SealedText]:
+    if isinstance(value, SealedText):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _sealed_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _sealed_in(item)
+
+
+def _filled(value: object, values: Mapping[SealedText, Secret]) -> object:
+    if isinstance(value, SealedText):
+        return values[value].reveal()
+    if isinstance(value, Mapping):
+        return {key: _filled(item, values) for key, item in value.items()}
+    return [_filled(item, values) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _policy(settings: HttpSettings) -> BreakerPolicy:

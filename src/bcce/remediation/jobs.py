@@ -1,0 +1,262 @@
+"""One script's way from the gate's clearance to an outcome that is known: started at most once, found again after any crash, stopped."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import Connection
+
+from bcce.execution import repository as dispatches
+from bcce.execution.executor import Executor
+from bcce.execution.model import ENDED, SETTLED, Dispatch, DispatchState, JobPhase, JobStatus, StopResult, state_for
+from bcce.kit.clock import Clock
+from bcce.kit.errors import BcceError, Unavailable
+from bcce.kit.events import Event
+from bcce.kit.ids import DispatchId, Ids
+from bcce.kit.redact import MASK, mask_text
+from bcce.kit.text import clean
+from bcce.plugins import Services
+from bcce.remediation.errors import DispatchFailed, TargetBusy
+from bcce.remediation.executors import Executors
+from bcce.remediation.gate import Gate
+from bcce.remediation.launch import JobEnd, Launch
+from bcce.remediation.settings import RemediationSettings
+from bcce.security.audit import AuditLog
+from bcce.security.errors import SecretUnavailable
+from bcce.security.secrets import SecretStore
+from bcce.storage.doors import Database
+from bcce.storage.doors import run as run_items
+from bcce.storage.outbox import event_item
+from bcce.workflows.step_type import Park, StepContext
+
+log = structlog.get_logger(__name__)
+
+OUTPUT_CHARS = 16_000
+_BUSY_PAUSE = timedelta(seconds=1)
+#: How often a target is asked that does not answer, and for how long after the script must have ended.
+_SILENT_PAUSE = timedelta(seconds=5)
+_SILENT_LIMIT = timedelta(minutes=10)
+
+
+class Jobs:
+    """Starts, follows and stops scripts on behalf of steps."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        ids: Ids,
+        gate: Gate,
+        executors: Executors,
+        audit: AuditLog,
+        settings: RemediationSettings,
+        secrets: SecretStore,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._ids = ids
+        self._gate = gate
+        self._executors = executors
+        self._audit = audit
+        self._settings = settings
+        self._secrets = secrets
+
+    @classmethod
+    def build(cls, services: Services) -> "Jobs":
+        """Wires it."""
+        return cls(
+            db=services.get(Database),  # type: ignore[type-abstract]  # a Protocol is the key
+            clock=services.get(Clock),  # type: ignore[type-abstract]  # a Protocol is the key
+            ids=services.get(Ids),
+            gate=services.get(Gate),
+            executors=services.get(Executors),
+            audit=services.get(AuditLog),
+            settings=services.get(RemediationSettings),
+            secrets=services.get(SecretStore),
+        )
+
+    async def attempts(self, keys: tuple[DispatchId, ...]) -> list[Dispatch]:
+        """The dispatches that were made under `keys`, in order."""
+
+        def read(conn: Connection) -> list[Dispatch]:
+            return [found for found in (dispatches.get_by_key(conn, key) for key in keys) if found is not None]
+
+        return await self._db.read(read)
+
+    async def advance(self, context: StepContext, launch: Launch) -> Park | JobEnd:
+        """Starts the script if no attempt to start it is recorded; else asks the target what became of it.
+
+        Raises:
+            NotCleared: the gate does not permit it.
+            DispatchFailed: it could not be started in as many tries as there are keys; it never ran.
+        """
+        attempts = await self.attempts(launch.keys)
+        current = attempts[-1] if attempts else None
+        if current is None or current.state is DispatchState.ABANDONED:
+            if len(attempts) >= len(launch.keys):
+                raise DispatchFailed(
+                    f"the script could not be started in {len(attempts)} tries; it never ran", hint="see the log for what the target said"
+                )
+            return await self._start(context, launch, launch.keys[len(attempts)])
+        if current.state in SETTLED:
+            return JobEnd.of(current)
+        return await self._look(context, launch, current)
+
+    async def stop(self, context: StepContext, launch: Launch) -> JobEnd | None:
+        """Makes sure that nothing of it runs and nothing will; None when it was never to be started.
+
+        Without proof of that the outcome counts as one that cannot be known: the target stays locked until a person has looked at it.
+        """
+        attempts = await self.attempts(launch.keys)
+        if not attempts:
+            return None
+        current = attempts[-1]
+        if current.state in ENDED:
+            return JobEnd.of(current)
+        executor = self._executors.get(current.target.executor)
+        status, stopped, output = await self._stop(executor, launch, current)
+        log.info("dispatch.stopped", dispatch_id=current.key, proven=stopped.proven, detail=stopped.detail)
+        return self._ended(context, launch, current, status, output, stopped)
+
+    async def _start(self, context: StepContext, launch: Launch, key: DispatchId) -> Park:
+        plan = launch.plan
+        action, executor = plan.actions[0], self._executors.get(plan.actions[0].target.executor)
+        try:
+            signed = await self._gate.clear(
+                context, plan, action, dispatch_id=key, severity=launch.severity, approval_id=launch.approval_id
+            )
+        except TargetBusy as error:
+            # Until the other script ends, the approval runs out, or the alerts are resolved: the gate looks at all of it each time.
+            return Park(waiting_for=error.message, kind="dispatch", name="target", wake_after=_BUSY_PAUSE)
+        try:
+            await executor.start(key, signed, action.script)
+        except BcceError as error:
+            # Whether anything started is for the target to say: the next call reconciles under the same key.
+            log.warning("dispatch.start_failed", dispatch_id=key, code=error.code, reason=error.message)
+            return _wait(timedelta(milliseconds=200))
+
+        await context.write(lambda conn: self._record_start(conn, launch, key))
+        return _wait(timedelta(milliseconds=100))
+
+    async def _look(self, context: StepContext, launch: Launch, current: Dispatch) -> Park | JobEnd:
+        """Asks the target. The status call fences first, so an answer of `never started` is final."""
+        executor = self._executors.get(current.target.executor)
+        elapsed = self._clock.now() - current.created_at
+        try:
+            status = await executor.status(current.key, current.target, since=current.created_at)
+            output = await self._output(executor, launch, current, status)
+        except Unavailable as error:
+            # The script may run all the same, so nobody gives it up before it must have ended.
+            if elapsed < timedelta(seconds=self._settings.script_timeout_s) + _SILENT_LIMIT:
+                return Park(waiting_for=f"the target: {error.message}", kind="dispatch", name="script", wake_after=_SILENT_PAUSE)
+            status, output = JobStatus(phase=JobPhase.UNKNOWN, detail=f"the target does not answer: {error.message}"), ""
+        if status.phase is JobPhase.RUNNING:
+            # A worker that died between the start and the record of it leaves it to its successor.
+            is_unrecorded = current.state is DispatchState.CLEARED
+            write = (lambda conn: self._record_start(conn, launch, current.key)) if is_unrecorded else None
+            return _wait(min(timedelta(seconds=2), max(timedelta(milliseconds=100), elapsed / 5)), write)
+        if status.phase is JobPhase.NEVER_STARTED:
+            await context.write(lambda conn: dispatches.transition(conn, current.key, DispatchState.ABANDONED, at=self._clock.now()))
+            log.warning("dispatch.abandoned", dispatch_id=current.key, detail=status.detail)
+            return _wait(timedelta(0))
+        return self._ended(context, launch, current, status, output)
+
+    async def _stop(self, executor: Executor, launch: Launch, current: Dispatch) -> tuple[JobStatus, StopResult, str]:
+        """What the target says after it was asked to stop: its status, the proof, and what the script wrote."""
+        try:
+            # Fences: from here on it cannot be started any more under this key. What is over by itself is not stopped without need.
+            status = await executor.status(current.key, current.target, since=current.created_at)
+            stopped = StopResult(proven=True, detail=status.detail)
+            if status.phase not in (JobPhase.EXITED, JobPhase.NEVER_STARTED):
+                stopped = await executor.stop(current.key, current.target)
+                status = await executor.status(current.key, current.target, since=current.created_at)
+            output = await self._output(executor, launch, current, status)
+        except BcceError as error:
+            log.warning("dispatch.stop_failed", dispatch_id=current.key, code=error.code, reason=error.message)
+            unproven = StopResult(proven=False, detail=f"the target could not be asked: {error.message}")
+            return JobStatus(phase=JobPhase.UNKNOWN, detail=unproven.detail), unproven, ""
+        if not stopped.proven or status.phase is JobPhase.RUNNING:
+            return JobStatus(phase=JobPhase.UNKNOWN, detail=f"it could not be shown that it stopped: {stopped.detail}"), stopped, output
+        return status, stopped, output
+
+    async def _output(self, executor: Executor, launch: Launch, current: Dispatch, status: JobStatus) -> str:
+        """What the script wrote, masked and cut; empty when nothing is known of it."""
+        if status.phase is not JobPhase.EXITED:
+            return ""
+        chunk = await executor.output(current.key, current.target, 0)
+        text = chunk.data.decode("utf-8", "replace")
+        try:
+            secrets = await self._secrets.masks(launch.plan.actions[0].script.references.values())
+        except SecretUnavailable as error:
+            return f"{MASK}: what the script wrote cannot be shown, because nobody can tell what to mask: {error.message}"
+        # Once more behind `clean`, which takes characters away that may have stood in the middle of a secret.
+        return mask_text(clean(mask_text(text, secrets), limit=OUTPUT_CHARS), secrets)
+
+    def _ended(
+        self,
+        context: StepContext,
+        launch: Launch,
+        current: Dispatch,
+        status: JobStatus,
+        output: str,
+        stopped: StopResult | None = None,
+    ) -> JobEnd:
+        state = state_for(status) or DispatchState.STARTED
+
+        def record(conn: Connection) -> None:
+            if current.state is DispatchState.CLEARED and state is not DispatchState.ABANDONED:
+                self._record_start(conn, launch, current.key)
+            self._record_end(conn, context, current, status, state, output, stopped)
+
+        return JobEnd(
+            dispatch=current,
+            state=state,
+            exit_code=status.exit_code,
+            detail=status.detail,
+            output=output,
+            record=record,
+            stop=stopped,
+        )
+
+    def _record_start(self, conn: Connection, launch: Launch, key: str) -> None:
+        dispatches.transition(conn, key, DispatchState.STARTED, at=self._clock.now())
+        launch.on_start(conn)
+
+    def _record_end(
+        self,
+        conn: Connection,
+        context: StepContext,
+        current: Dispatch,
+        status: JobStatus,
+        state: DispatchState,
+        output: str,
+        stopped: StopResult | None,
+    ) -> None:
+        """Records the outcome; the target stays locked when it cannot be known."""
+        known = state in SETTLED
+        now = self._clock.now()
+        dispatches.transition(conn, current.key, state, at=now, exit_code=status.exit_code, output_excerpt=output)
+        if known:
+            dispatches.unlock_target(conn, context.tenant_id, current.target_digest, current.id)
+        facts: Mapping[str, object] = {
+            "dispatchId": current.key,
+            "incidentId": current.incident_id,
+            "state": str(state),
+            "exitCode": status.exit_code,
+            "detail": status.detail,
+            **({"stop": {"proven": stopped.proven, "detail": stopped.detail}} if stopped is not None else {}),
+        }
+        kind = "dispatch.finished" if known else "dispatch.indeterminate"
+        event = Event(type=kind, timestamp=now, source="remediation", tenant_id=context.tenant_id, data=facts)
+        run_items(
+            conn,
+            [
+                self._audit.item(context.actor, kind, current.key, facts, correlation_id=context.correlation_id),
+                event_item(self._ids, event, correlation_id=context.correlation_id),
+            ],
+        )
+
+
+def _wait(after: timedelta, write: Callable[[Connection], None] | None = None) -> Park:
+    return Park(waiting_for="the script to end", kind="dispatch", name="script", wake_after=after, write=write)

@@ -1,0 +1,70 @@
+"""What a step wants started, and what became of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from bcce.execution.model import Dispatch, DispatchState, Plan, StopResult
+from bcce.kit.findings import Severity
+from bcce.kit.ids import ApprovalId, DispatchId, derived_id
+from bcce.workflows.step_type import StepContext
+
+#: Starts that are proven never to have run may be tried again, under a new key each.
+MAX_STARTS = 3
+
+
+def dispatch_keys(context: StepContext, *parts: str) -> tuple[DispatchId, ...]:
+    """The keys of a step's starts, in order: the same before and after any crash. `parts` tell apart what may be started anew."""
+    return tuple(DispatchId(derived_id("dsp", context.idempotency_key, *parts, str(number))) for number in range(1, MAX_STARTS + 1))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launch:
+    """What is to be started for a step.
+
+    `keys` are those of its starts; `approval_id` is the approval that covers it, None if none is needed; `on_start` is database work that
+    belongs to the record of the start.
+    """
+
+    plan: Plan
+    severity: Severity
+    keys: tuple[DispatchId, ...]
+    approval_id: ApprovalId | None = None
+    on_start: Callable[[Connection], None] = lambda _: None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobEnd:
+    """What became of a dispatch.
+
+    `stop` is what a request to stop it came to, None if there was none. `record` writes it down, in a transaction of the caller's.
+    """
+
+    dispatch: Dispatch
+    state: DispatchState
+    exit_code: int | None
+    detail: str
+    output: str
+    record: Callable[[Connection], None]
+    stop: StopResult | None = None
+
+    @classmethod
+    def of(cls, current: Dispatch) -> "JobEnd":
+        """The end of a dispatch whose row has it already: a worker wrote it and died, or a person settled it."""
+        return cls(
+            dispatch=current,
+            state=current.state,
+            exit_code=current.exit_code,
+            detail=f"it is recorded as {current.state}",
+            output=current.output_excerpt or "",
+            record=lambda _: None,
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """The output of a step."""
+        told: dict[str, object] = {"state": str(self.state), "exitCode": self.exit_code, "detail": self.detail, "output": self.output}
+        told["dispatch"] = self.dispatch.key
+        if self.stop is not None:
+            told["stop"] = {"proven": self.stop.proven, "detail": self.stop.detail}
+        return told

@@ -1,0 +1,204 @@
+"""A shell step whose worker dies at any write, and one that is stopped: the script starts at most once, and what is left is known."""
+
+import asyncio
+import contextlib
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.integration.shell_support import MARKS, answer, dispatches, only, recording, shell, shell_runtime
+from tests.integration.test_workflow_crashes import Mortal
+from tests.integration.workflow_support import ACTOR, OVER, finished, look, start, until
+
+from bcce.approvals.model import ApprovalState, Decision
+from bcce.execution.errors import ExecutorUnavailable
+from bcce.execution.model import DispatchState, StopResult, Target
+from bcce.kit.ids import RunId
+from bcce.runtime.runtime import Runtime
+from bcce.security.actor import role_actor
+from bcce.security.authz import Role
+from bcce.storage.doors import Database
+from bcce.storage.errors import DatabaseUnavailable
+from bcce.testing.executor import RecordingExecutor
+from bcce.workflows.model import RunState, StepState
+
+ENV = '    env: {MARK: "{{ inputs.mark }}"}\n'
+#: More writes than the story has; from the one on that it does not reach, it ends without a crash.
+WRITES = 24
+SLOW = '{ trap "" HUP; } 2>/dev/null\necho started >> "$MARK"\nsleep 60\n'
+BOSS = role_actor(Role.APPROVER, id="user:boss", name="Boss", kind="user")
+
+
+async def _answer_all(runtime: Runtime, run_id: RunId) -> None:
+    """Agrees to whatever is asked until the run is over; gives up when the database has died."""
+    with contextlib.suppress(DatabaseUnavailable):
+        while True:
+            for question in await runtime.approvals.list(ACTOR, state=ApprovalState.PENDING):
+                await runtime.approvals.submit_decision(BOSS, question.id, Decision.APPROVE, comment="", digest_seen=question.digest)
+                runtime.ring(run_id)
+            run, _ = await look(runtime, run_id)
+            if run.state in OVER:
+                return
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("dies_at", range(1, WRITES + 1))
+async def test_a_death_at_any_write_starts_the_script_once(tmp_path: Path, dies_at: int, is_after: bool) -> None:
+    home, mark = tmp_path / "home", tmp_path / "mark"
+    text = shell(MARKS + "\nsleep 0.2\n", extra=ENV)
+    async with shell_runtime(home, works=False) as runtime:
+        run_id = await start(runtime, text, mark=str(mark))
+    mortal: list[Mortal] = []
+
+    def wrap(real: Database) -> Database:
+        mortal.append(Mortal(real, 1_000_000))
+        return mortal[0]  # type: ignore[return-value]
+
+    with contextlib.suppress(DatabaseUnavailable, ExceptionGroup):
+        async with shell_runtime(home, wrap=wrap) as runtime:
+            mortal[0]._left, mortal[0]._is_after = dies_at, is_after
+            async with asyncio.timeout(20):
+                await _answer_all(runtime, run_id)
+    async with shell_runtime(home) as runtime:
+        runtime.ring(run_id)
+        async with asyncio.timeout(30):
+            await _answer_all(runtime, run_id)
+        run, states = await finished(runtime, run_id)
+        made = await dispatches(runtime)
+
+    assert (run.state, states) == (RunState.COMPLETED, {"clean": "completed"})
+    assert mark.read_text() == "started\n"
+    assert [item.state for item in made if item.state is not DispatchState.ABANDONED] == [DispatchState.SUCCEEDED]
+
+
+async def test_a_cancelled_run_ends_its_script_and_proves_it(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    async with shell_runtime(tmp_path / "home") as runtime:
+        run_id = await start(runtime, shell(SLOW, extra=ENV), mark=str(mark))
+        await answer(runtime)
+        await until(runtime, run_id, lambda *_: mark.exists())
+        await runtime.runs.cancel(ACTOR, run_id)
+        runtime.ring(run_id)
+        run, states = await finished(runtime, run_id)
+
+        assert (run.state, states) == (RunState.CANCELLED, {"clean": "cancelled"})
+        output = (await only(runtime, run_id)).output
+        assert output is not None
+        assert output["state"] == "stopped"
+        assert isinstance(output["stop"], dict)
+        assert output["stop"]["proven"] is True
+        (dispatch,) = await dispatches(runtime)
+        assert (dispatch.state, dispatch.exit_code) == (DispatchState.STOPPED, 143)
+        # The target is free again.
+        run, _ = await finished(runtime, await start(runtime, shell("uname")))
+        assert run.state is RunState.COMPLETED
+
+
+async def test_a_step_whose_time_is_over_ends_its_script(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    async with shell_runtime(tmp_path / "home") as runtime:
+        run_id = await start(runtime, shell(SLOW, extra=f"{ENV}    timeout: 4s\n"), mark=str(mark))
+        await answer(runtime)
+        run, _ = await finished(runtime, run_id)
+
+        assert (run.state, run.error and run.error["code"]) == (RunState.FAILED, "step-timed-out")
+        assert [item.state for item in await dispatches(runtime)] == [DispatchState.STOPPED]
+
+
+async def test_a_script_that_takes_longer_than_it_may_is_ended_on_its_target(tmp_path: Path) -> None:
+    async with shell_runtime(tmp_path / "home") as runtime:
+        run_id = await start(runtime, shell("sleep 60", extra="    with: {timeout: 1s}\n"))
+        async with asyncio.timeout(20):
+            await _answer_all(runtime, run_id)
+        run, _ = await finished(runtime, run_id)
+
+        assert (run.error and run.error["code"]) == "script-failed"
+        assert "its time ran out" in str(run.error and run.error["message"])
+
+
+class Unstoppable(RecordingExecutor):
+    """Cannot show that it stopped anything, or cannot be reached when it is asked to."""
+
+    is_away = False
+
+    async def stop(self, key: str, target: Target) -> StopResult:
+        if self.is_away:
+            raise ExecutorUnavailable("nobody answers")
+        return StopResult(proven=False, detail="processes of its session are left")
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_a_stop_that_cannot_be_shown_keeps_the_target_locked(tmp_path: Path, is_away: bool) -> None:
+    executor = recording(tmp_path, lambda _: None)
+    executor.__class__ = Unstoppable
+    executor.is_away = is_away  # type: ignore[attr-defined]
+    async with shell_runtime(tmp_path, executor=executor) as runtime:
+        run_id = await start(runtime, shell("uname"))
+        await until(runtime, run_id, lambda *_: bool(executor.starts))
+        await runtime.runs.cancel(ACTOR, run_id)
+        runtime.ring(run_id)
+        run, states = await finished(runtime, run_id)
+
+        assert (run.state, states) == (RunState.CANCELLED, {"clean": "cancelled"})
+        record = await only(runtime, run_id)
+        assert record.output is not None
+        assert record.output["state"] == "indeterminate"
+        assert isinstance(record.output["stop"], dict)
+        assert record.output["stop"]["proven"] is False
+        assert [item.state for item in await dispatches(runtime)] == [DispatchState.INDETERMINATE]
+        run, _ = await finished(runtime, await start(runtime, shell("uname")))
+        assert (run.error and run.error["code"]) == "not-cleared"
+
+
+async def test_a_run_that_is_cancelled_before_its_script_was_started_never_starts_it(tmp_path: Path) -> None:
+    executor = recording(tmp_path)
+    executor.fail_next_start(ExecutorUnavailable("nobody answers"))
+    async with shell_runtime(tmp_path, executor=executor) as runtime:
+        run_id = await start(runtime, shell("uname"))
+        await until(runtime, run_id, lambda _, records: "clean" in records and records["clean"].state is StepState.WAITING)
+        await runtime.runs.cancel(ACTOR, run_id)
+        runtime.ring(run_id)
+        run, _ = await finished(runtime, run_id)
+
+        assert run.state in (RunState.CANCELLED, RunState.COMPLETED)
+        assert len(executor.starts) == (run.state is RunState.COMPLETED)
+
+
+class Silent(RecordingExecutor):
+    """Starts, and then does not answer for a while."""
+
+    silent_for = 0
+
+    async def status(self, key: str, target: Target, **options: object) -> object:  # type: ignore[override]
+        if self.silent_for > 0:
+            self.silent_for -= 1
+            raise ExecutorUnavailable("nobody answers")
+        return await super().status(key, target)
+
+
+async def test_a_target_that_does_not_answer_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bcce.remediation.jobs._SILENT_PAUSE", timedelta(milliseconds=50))
+    executor = recording(tmp_path)
+    executor.__class__ = Silent
+    executor.silent_for = 3  # type: ignore[attr-defined]
+    async with shell_runtime(tmp_path, executor=executor) as runtime:
+        run, _ = await finished(runtime, await start(runtime, shell("uname")))
+
+    assert run.state is RunState.COMPLETED
+
+
+async def test_a_target_that_never_answers_again_leaves_an_outcome_that_nobody_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bcce.remediation.jobs._SILENT_LIMIT", timedelta(0))
+    monkeypatch.setattr("bcce.remediation.jobs._SILENT_PAUSE", timedelta(milliseconds=50))
+    executor = recording(tmp_path)
+    executor.__class__ = Silent
+    executor.silent_for = 1_000_000  # type: ignore[attr-defined]
+    async with shell_runtime(tmp_path, executor=executor, remediation={"enabled": True, "script_timeout_s": 1}) as runtime:
+        run, _ = await finished(runtime, await start(runtime, shell("uname")))
+
+        assert (run.error and run.error["code"]) == "outcome-unknown"
+        assert [item.state for item in await dispatches(runtime)] == [DispatchState.INDETERMINATE]
