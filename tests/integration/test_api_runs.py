@@ -10,7 +10,7 @@ import pytest
 from tests.integration.workflow_support import ACTOR, finished, runtime_at, until
 
 from bcce.api.app import create_app
-from bcce.cli.commands.run import standing
+from bcce.cli.runs import standing
 from bcce.runtime.runtime import Runtime, admin_token_path
 
 STEPS = """

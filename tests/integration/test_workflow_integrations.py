@@ -14,7 +14,7 @@ from sqlalchemy import select
 from tests.integration.test_http_step import reply, serving
 from tests.integration.workflow_support import ACTOR, Work, finished, look, start, until
 
-from bcce.cli.commands.run import told
+from bcce.cli.runs import told
 from bcce.kit.errors import InvalidInput, Unavailable
 from bcce.kit.ids import RunId
 from bcce.runtime.runtime import Overrides, Runtime, open_runtime

@@ -60,6 +60,7 @@ def _retried(data: Mapping[str, object], when: When) -> Said:
 
 _LINES: dict[str, Callable[[Mapping[str, object], When], Said]] = {
     "workflow.started": lambda data, when: Said("info", f"the run of {data.get('workflow')} was asked for"),
+    "workflow.waiting": lambda data, when: Said("info", f"the run waits for its turn in the group {data.get('group')}"),
     "workflow.completed": lambda data, when: Said("info", f"the run ended well{_took(data)}"),
     "workflow.failed": _run_failed,
     "workflow.cancelled": lambda data, when: Said("warning", f"the run was stopped{_took(data)}"),
