@@ -19,6 +19,8 @@ from bcce.security.audit.tables import audit as audit_table
 from bcce.security.crypto import StateKeys
 from bcce.storage.doors import Database, Hooks, open_database
 from bcce.workflows import repository
+from bcce.workflows.artifacts.model import ArtifactLimits
+from bcce.workflows.artifacts.service import ArtifactStore
 from bcce.workflows.concurrency.admission import Admission
 from bcce.workflows.concurrency.repository import KEEPS_PLACE
 from bcce.workflows.concurrency.tables import groups, places
@@ -45,7 +47,8 @@ class Process:
         self.workflows = WorkflowService(
             db=db, clock=CLOCK, ids=IDS, step_types={"set": SetStep()}, expressions=Expressions(), connectors={}
         )
-        self.control = RunControl(db=db, clock=CLOCK, ids=IDS, audit=audit, workflows=self.workflows)
+        store = ArtifactStore(db, CLOCK, IDS, ArtifactLimits(artifact_bytes=1_000, run_bytes=1_000))
+        self.control = RunControl(db=db, clock=CLOCK, ids=IDS, audit=audit, workflows=self.workflows, artifacts=store)
         self.admission = Admission(db=db, clock=CLOCK, ids=IDS, control=self.control)
 
     async def start(self, workflow: str, group: str) -> RunId:

@@ -37,7 +37,7 @@ async def db(database_url: str) -> AsyncIterator[Database]:
 
 
 def logs_of(db: Database) -> RunLogs:
-    return RunLogs(db, WorkflowService(db=db, clock=CLOCK, ids=IDS, step_types={}, expressions=Expressions()))
+    return RunLogs(db, WorkflowService(db=db, clock=CLOCK, ids=IDS, step_types={}, expressions=Expressions(), connectors={}))
 
 
 async def claimed(db: Database) -> Run:

@@ -98,14 +98,19 @@ async def test_kills_of_the_one_process_that_has_the_database(tmp_path: Path, se
     run_ids = await begin(home, None, texts)
     worker = Worker(home)
     try:
+        interrupted = 0
         for _ in range(SQLITE_KILLS):
             worker.start()
-            # From before it has opened the database to when nearly all is over.
-            time.sleep(chance.uniform(0.05, 1.0))  # noqa: ASYNC251 - nothing else runs here
+            # From before it has opened the database to when nearly all is over, whether the machine is quick or slow.
+            time.sleep(0.03 * 2 ** chance.uniform(0, 5))  # noqa: ASYNC251 - nothing else runs here
             worker.kill()
+            interrupted += "active" in states(home)
         # A dead worker's lease is long; it is forgotten at once, since nobody else can have this database.
-        assert wait_until(lambda: "active" not in states(home), [worker]) == 1
-        worker.stop()
+        starts = wait_until(lambda: "active" not in states(home), [worker])
+        assert starts <= 1
+        assert interrupted > 0
+        if starts:
+            worker.stop()
         async with _opened(home, None) as runtime:
             await check(runtime, run_ids, texts, trace)
     finally:
