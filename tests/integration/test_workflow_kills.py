@@ -4,6 +4,7 @@ The witness is a file outside of the database: a line for each time that somethi
 number of kills: 20 at first.
 """
 
+import asyncio
 import os
 import random
 import time
@@ -19,6 +20,7 @@ from tests.integration.workflow_support import ACTOR, OVER, events, look, open_g
 from bcce.kit.ids import RunId
 from bcce.runtime.runtime import Overrides, Runtime, open_runtime
 from bcce.runtime.settings import Settings
+from bcce.storage.outbox import outbox
 from bcce.workflows.model import StepState
 from bcce.workflows.repository import LIVE
 from bcce.workflows.tables import runs, steps
@@ -54,6 +56,9 @@ def _opened(home: Path, url: str | None):  # type: ignore[no-untyped-def]  # wha
 
 async def check(runtime: Runtime, run_ids: list[RunId], texts: list[str], trace: Path) -> None:
     """That everything which the journal says was done left its trace, and how often."""
+    while await runtime.db.read(lambda conn: conn.execute(select(func.count()).where(outbox.c.position.is_(None))).scalar()):
+        # On a server the last events get their places a moment later.
+        await asyncio.sleep(0.05)
     left = traces(trace)
     acted = Counter((line[1], line[2]) for line in left if line[0] == "act")
     keyed: dict[tuple[str, str], set[str]] = {}
