@@ -56,7 +56,7 @@ def _opened(home: Path, url: str | None):  # type: ignore[no-untyped-def]  # wha
 
 async def check(runtime: Runtime, run_ids: list[RunId], texts: list[str], trace: Path) -> None:
     """That everything which the journal says was done left its trace, and how often."""
-    while await runtime.db.read(lambda conn: conn.execute(select(func.count()).where(outbox.c.position.is_(None))).scalar()):
+    while await runtime.db.read(lambda conn: conn.execute(select(func.count()).where(outbox.c.position.is_(None))).scalar()):  # noqa: ASYNC110 - the events are in a database
         # On a server the last events get their places a moment later.
         await asyncio.sleep(0.05)
     left = traces(trace)
