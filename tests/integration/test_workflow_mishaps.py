@@ -184,9 +184,10 @@ async def test_a_scope_that_ended_well_at_the_last_moment_is_not_late(tmp_path: 
     class Slow(Flaky):
         async def append(self, op: Append) -> None:
             await self._real.append(op)
-            await asyncio.sleep(0.3)
+            if any(row.get("step_key") == "a" for _, row in op.items):
+                await asyncio.sleep(2.5)
 
-    text = "name: t\nsteps:\n  - id: g\n    type: group\n    timeout: 0.6\n    steps:\n      - {id: a, type: work, seconds: 0.1}\n"
+    text = "name: t\nsteps:\n  - id: g\n    type: group\n    timeout: 2\n    steps:\n      - {id: a, type: work}\n"
     async with runtime_at(tmp_path, wrap=lambda real: Slow(real, random.Random(), 1.0)) as (runtime, _):  # type: ignore[arg-type,return-value]  # noqa: S311
         run, states = await finished(runtime, await start(runtime, text))
 
