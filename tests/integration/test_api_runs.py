@@ -7,11 +7,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import Connection, update
 from tests.integration.workflow_support import ACTOR, finished, runtime_at, until
 
 from bcce.api.app import create_app
+from bcce.api.streams import RunStreams
 from bcce.cli.runs import standing
 from bcce.runtime.runtime import Runtime, admin_token_path
+from bcce.storage.outbox import HEAD, assign_positions, head, outbox, outbox_cursors
+from bcce.workflows.model import RunState
+from bcce.workflows.tables import runs
 
 STEPS = """
 version: "1.0"
@@ -78,7 +83,80 @@ async def test_a_stream_goes_on_behind_the_last_event_that_was_seen(api: tuple[h
         assert told(rest.text) == everything[at + 1 :]
     over = await http.get(f"/api/v1/runs/{run_id}/events", headers={"Last-Event-ID": str(everything[-1][0])})
     assert over.status_code == 204
-    assert (await http.get(f"/api/v1/runs/{run_id}/events", headers={"Last-Event-ID": "x"})).status_code == 400
+
+
+@pytest.mark.parametrize("event_id", ["x", "-1", "²", "9" * 19, "9" * 20])
+async def test_what_is_no_event_id_is_refused(api: tuple[httpx.AsyncClient, Runtime], event_id: str) -> None:
+    http, _ = api
+    run_id = await started(http)
+
+    refused = await http.get(f"/api/v1/runs/{run_id}/events", headers={b"Last-Event-ID": event_id.encode("latin-1")})
+
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid-input")
+
+
+async def test_a_stream_waits_for_the_end_that_has_no_position_yet(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, runtime = api
+    run_id = await started(http)
+    await http.post(f"/api/v1/runs/{run_id}/signals/go", json={"payload": {}})
+    await finished(runtime, run_id)  # type: ignore[arg-type]  # ids are text
+    path = f"/api/v1/runs/{run_id}/events"
+    everything = told((await http.get(path)).text)
+    last = everything[-1][0]
+
+    def undo_position(conn: Connection) -> None:
+        """As it is on a server between a commit and the sequencer's next turn."""
+        assert conn.execute(update(outbox).where(outbox.c.position == last).values(position=None)).rowcount == 1
+        conn.execute(update(outbox_cursors).where(outbox_cursors.c.name == HEAD).values(position=last - 1))
+
+    assert await runtime.db.read(head) == last
+    await runtime.db.write(undo_position)
+    streams = [
+        asyncio.create_task(http.get(path)),
+        asyncio.create_task(http.get(path, headers={"Last-Event-ID": str(everything[-2][0])})),
+    ]
+    await asyncio.sleep(0.5)
+    assert [stream.done() for stream in streams] == [False, False]
+    await runtime.db.write(assign_positions)  # type: ignore[arg-type]  # how many is of no interest
+    async with asyncio.timeout(10):
+        whole, rest = await asyncio.gather(*streams)
+
+    assert told(whole.text) == everything
+    assert (rest.status_code, told(rest.text)) == (200, everything[-1:])
+
+
+async def test_a_run_that_needs_an_upgrade_is_not_over_for_its_stream(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, runtime = api
+    run_id = await started(http)
+    await until(runtime, run_id, lambda run, records: "b" in records and run.lease_owner is None)  # type: ignore[arg-type]  # ids are text
+    seen = await runtime.db.read(head)
+    parked = update(runs).where(runs.c.id == run_id).values(state=RunState.NEEDS_UPGRADE)
+    await runtime.db.write(lambda conn: conn.execute(parked) and None)
+
+    following = asyncio.create_task(http.get(f"/api/v1/runs/{run_id}/events", headers={"Last-Event-ID": str(seen)}))
+    await asyncio.sleep(0.3)
+    assert not following.done()
+    await runtime.db.write(lambda conn: conn.execute(parked.values(state=RunState.ACTIVE)) and None)
+    await http.post(f"/api/v1/runs/{run_id}/signals/go", json={"payload": {}})
+
+    assert told((await following).text)[-1][1] == "workflow.completed"
+
+
+async def test_a_quiet_stream_never_looks_twice_at_events_of_others(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, runtime = api
+    run_id = await started(http)
+    await until(runtime, run_id, lambda _, records: "b" in records)  # type: ignore[arg-type]  # ids are text
+    run, _ = await runtime.workflows.run(ACTOR, run_id)  # type: ignore[arg-type]  # ids are text
+    streams = RunStreams(runtime)
+    own = await streams.events_of(run, 0)
+    others = [await started(http) for _ in range(5)]
+    for other in others:
+        await until(runtime, other, lambda _, records: "b" in records)  # type: ignore[arg-type]  # ids are text
+
+    none = await streams.events_of(run, own.position)
+
+    assert (none.rows, none.is_over, none.is_all) == ([], False, False)
+    assert none.position >= own.position + 5 * 4
 
 
 async def test_a_run_is_paused_resumed_and_cancelled(api: tuple[httpx.AsyncClient, Runtime]) -> None:

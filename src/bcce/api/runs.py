@@ -1,5 +1,6 @@
 """Runs: starting them, looking at them, following them, and what people do to them."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -20,7 +21,9 @@ from bcce.runtime import Runtime
 from bcce.storage.outbox import OutboxRow, position_before
 from bcce.workflows.artifacts.model import BYTES, JSON, TEXT, file_name
 from bcce.workflows.model import Run
-from bcce.workflows.repository import LIVE
+
+#: Enough for a lifetime of events, and what every database takes for a number.
+_EVENT_ID = re.compile(r"[0-9]{1,18}")
 
 router = APIRouter(prefix="/api/v1", tags=["runs"])
 
@@ -178,17 +181,17 @@ async def follow_run(
     server is stopped; the next one continues it.
     """
     run, _ = await runtime.workflows.run(actor, RunId(run_id))
-    if last_event_id is not None and not last_event_id.isdigit():
+    if last_event_id is not None and _EVENT_ID.fullmatch(last_event_id) is None:
         raise InvalidInput("Last-Event-ID is the number of an event of this stream")
     if last_event_id is None:
         position = await runtime.db.read(lambda conn: position_before(conn, run.created_at))
     else:
         position = int(last_event_id)
-    first, seen = await streams.events_of(run, position)
-    if last_event_id is not None and not first and run.state not in LIVE:
+    found = await streams.events_of(run, position)
+    if last_event_id is not None and found.is_all and not found.rows:
         return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    messages = _messages(streams.follow(actor, run, seen, first))
+    messages = _messages(streams.follow(run, found))
     return StreamingResponse(messages, media_type="text/event-stream", headers=headers)
 
 

@@ -4,17 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 
 import structlog
+from sqlalchemy import Connection
 
 from bcce.kit.errors import BcceError
 from bcce.kit.ids import RunId
 from bcce.runtime import Runtime
-from bcce.security.actor import Actor
-from bcce.storage.outbox import OutboxRow, head, read_after
+from bcce.storage.outbox import OutboxRow, has_unplaced, head, position_before, read_after
 from bcce.workflows.model import Run
-from bcce.workflows.repository import LIVE
+from bcce.workflows.repository import ENDED, get_run
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +25,18 @@ _FEW = 20
 _LOOK_S = 0.2
 #: Proxies cut connections on which nothing is said for a minute.
 _BEAT_S = 15.0
+#: How much later than a run's end its last events may seem to be: the database's clock need not be ours.
+_SLACK = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A run's next events, as of one moment. All up to `position` have been looked at; `is_all`: no others will come, the run is over."""
+
+    rows: list[OutboxRow]
+    position: int
+    is_over: bool
+    is_all: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -51,40 +64,43 @@ class RunStreams:
             for follower in followers:
                 follower.rings.set()
 
-    async def follow(self, actor: Actor, run: Run, position: int, rows: list[OutboxRow]) -> AsyncIterator[OutboxRow | None]:
-        """`rows`, then the run's events behind `position` as they happen, until it is over; None now and then when nothing happens."""
+    async def follow(self, run: Run, found: Found) -> AsyncIterator[OutboxRow | None]:
+        """The events that were `found`, then those behind them as they happen, until it is over; None now and then when nothing happens."""
         with self._following(run.id) as follower:
             while not self._is_closing:
-                for row in rows:
+                for row in found.rows:
                     yield row
                     if self._is_closing:
                         return
-                # Looked at before the events are read, so that all events of a run that is over are among them.
-                state = await self._runtime.workflows.state(actor, run.id)
-                rows, position = await self.events_of(run, position)
-                if rows:
-                    continue
-                if state not in LIVE:
+                if found.is_all:
                     return
-                try:
-                    async with asyncio.timeout(_BEAT_S):
-                        await follower.rings.wait()
-                except TimeoutError:
-                    yield None
-                position = max(position, follower.quiet_until)
-                follower.rings.clear()
+                position = found.position
+                if not found.rows:
+                    is_quiet = await self._is_quiet(follower, for_s=_LOOK_S if found.is_over else _BEAT_S)
+                    if is_quiet and not found.is_over:
+                        yield None
+                    position = max(position, follower.quiet_until)
+                    follower.rings.clear()
+                found = await self.events_of(run, position)
 
-    async def events_of(self, run: Run, position: int) -> tuple[list[OutboxRow], int]:
-        """The run's next events behind a position, and up to where all events have been looked at."""
+    async def events_of(self, run: Run, position: int) -> Found:
+        """The run's next events behind a position."""
         limit = _FEW
         while True:
-            rows = await self._runtime.db.read(partial(read_after, position=position, limit=limit, tenant_id=run.tenant_id))
-            own = [row for row in rows if row.data.get("workflowId") == run.id]
-            position = rows[-1].position if rows else position
-            if own or len(rows) < limit:
-                return own, position
+            found, is_page_full = await self._runtime.db.read(partial(_read, run=run, position=position, limit=limit))
+            if found.rows or not is_page_full:
+                return found
             # What is not the run's own is let go of at once, so it may be more.
-            limit = min(_PAGE, limit * 2)
+            position, limit = found.position, min(_PAGE, limit * 2)
+
+    @staticmethod
+    async def _is_quiet(follower: _Follower, *, for_s: float) -> bool:
+        try:
+            async with asyncio.timeout(for_s):
+                await follower.rings.wait()
+        except TimeoutError:
+            return True
+        return False
 
     @contextmanager
     def _following(self, run_id: RunId) -> Iterator[_Follower]:
@@ -127,3 +143,18 @@ class RunStreams:
                     follower.rings.set()
                 elif not follower.rings.is_set():
                     follower.quiet_until = position
+
+
+def _read(conn: Connection, *, run: Run, position: int, limit: int) -> tuple[Found, bool]:
+    """The run's own of the next `limit` events with its correlation id, and whether there were as many."""
+    now = get_run(conn, run.id, run.tenant_id)
+    is_over = now is None or now.state in ENDED
+    until = head(conn)
+    if now is not None and is_over and now.ended_at is not None:
+        until = min(until, position_before(conn, now.ended_at + _SLACK))
+    rows = read_after(conn, position, limit, tenant_id=run.tenant_id, correlation_id=run.correlation_id, until=until)
+    own = [row for row in rows if row.data.get("workflowId") == run.id]
+    is_page_full = len(rows) == limit
+    # On servers an event has its position only a moment after its commit.
+    is_all = is_over and not is_page_full and not has_unplaced(conn, run.correlation_id)
+    return Found(own, rows[-1].position if is_page_full else max(position, until), is_over, is_all), is_page_full

@@ -126,6 +126,12 @@ def read_after(
     return [OutboxRow(**row) for row in conn.execute(query).mappings()]
 
 
+def has_unplaced(conn: Connection, correlation_id: str) -> bool:
+    """Whether events with this correlation id are committed that have no position yet."""
+    query = select(outbox.c.ordinal).where(outbox.c.position.is_(None), outbox.c.correlation_id == correlation_id)
+    return conn.execute(query.limit(1)).first() is not None
+
+
 def position_before(conn: Connection, moment: datetime) -> int:
     """A position behind which every event from `moment` on is found, not far in front of the first of them.
 
