@@ -88,6 +88,16 @@ async def test_a_run_of_an_unknown_format_is_not_claimed_and_says_so(db: Databas
     assert run.state is RunState.NEEDS_UPGRADE
 
 
+async def test_an_older_release_leaves_alone_what_a_newer_one_advances(db: Database, journal: Journal) -> None:
+    run_id = await new_run(db, known_format=False)
+    await db.write(lambda conn: conn.execute(update(runs).where(runs.c.id == run_id).values(lease_owner="wrk_newer")) and None)
+
+    assert await db.write(repository.park_unknown_formats) == 0
+    run = await db.read(lambda conn: repository.get_run(conn, run_id))
+    assert run is not None
+    assert (run.state, run.lease_owner) == (RunState.ACTIVE, "wrk_newer")
+
+
 async def test_a_fact_before_the_park_makes_the_park_fail(db: Database, journal: Journal) -> None:
     run_id = await new_run(db)
     run = await journal.claim(run_id, "wrk_a")

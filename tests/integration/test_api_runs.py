@@ -15,7 +15,7 @@ from bcce.api.streams import RunStreams
 from bcce.cli.runs import standing
 from bcce.runtime.runtime import Runtime, admin_token_path
 from bcce.storage.outbox import HEAD, assign_positions, head, outbox, outbox_cursors
-from bcce.workflows.model import RunState
+from bcce.workflows.model import DEFINITION_FORMAT, RunState
 from bcce.workflows.tables import runs
 
 STEPS = """
@@ -130,13 +130,13 @@ async def test_a_run_that_needs_an_upgrade_is_not_over_for_its_stream(api: tuple
     run_id = await started(http)
     await until(runtime, run_id, lambda run, records: "b" in records and run.lease_owner is None)  # type: ignore[arg-type]  # ids are text
     seen = await runtime.db.read(head)
-    parked = update(runs).where(runs.c.id == run_id).values(state=RunState.NEEDS_UPGRADE)
+    parked = update(runs).where(runs.c.id == run_id).values(state=RunState.NEEDS_UPGRADE, definition_format=99)
     await runtime.db.write(lambda conn: conn.execute(parked) and None)
 
     following = asyncio.create_task(http.get(f"/api/v1/runs/{run_id}/events", headers={"Last-Event-ID": str(seen)}))
     await asyncio.sleep(0.3)
     assert not following.done()
-    await runtime.db.write(lambda conn: conn.execute(parked.values(state=RunState.ACTIVE)) and None)
+    await runtime.db.write(lambda conn: conn.execute(parked.values(state=RunState.ACTIVE, definition_format=DEFINITION_FORMAT)) and None)
     await http.post(f"/api/v1/runs/{run_id}/signals/go", json={"payload": {}})
 
     assert told((await following).text)[-1][1] == "workflow.completed"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, update
-from tests.integration.workflow_support import ACTOR, Work, finished, runtime_at
+from tests.integration.workflow_support import ACTOR, Work, finished, runtime_at, start, until
 
 from bcce.kit.ids import RunId
 from bcce.workflows.model import RunState
@@ -57,3 +57,18 @@ async def test_a_run_that_format_1_parked_at_a_gate_goes_on_in_its_own_order(tmp
     # In format 1 every step also waited for the one above it; today the last two would run at once.
     assert work.calls == ["after", "last", "end"]
     assert work.most == 1
+
+
+async def test_a_run_that_an_older_release_parked_beside_us_goes_on(tmp_path: Path) -> None:
+    async with runtime_at(tmp_path) as (runtime, _):
+        run_id = await start(runtime, "name: w\nsteps: [{id: g, type: wait, event: go}]\n")
+        await until(runtime, run_id, lambda run, records: "g" in records and run.lease_owner is None)
+        parked = update(runs).where(runs.c.id == run_id).values(state=RunState.NEEDS_UPGRADE)
+        await runtime.db.write(lambda conn: conn.execute(parked) and None)
+
+        await until(runtime, run_id, lambda run, _: run.state is RunState.ACTIVE, seconds=5)
+        await runtime.workflows.signal(ACTOR, run_id, "go", {})
+        runtime.ring(run_id)
+        run, _ = await finished(runtime, run_id)
+
+    assert run.state is RunState.COMPLETED

@@ -70,6 +70,7 @@ _END = (
         **CLEARED,
     )
 )
+_REVIVABLE = (runs.c.state == RunState.NEEDS_UPGRADE, runs.c.definition_format.in_(sorted(KNOWN_FORMATS)))
 _CLOSE = update(gates).where(gates.c.run_id == bindparam("k_run"), gates.c.state == "open").values(state="closed", closed_at=db_now())
 _CLOSE_STEP = (
     update(gates)
@@ -225,15 +226,23 @@ def tell_parent(conn: Connection, run_id: RunId, parent_id: RunId) -> None:
 
 
 def park_unknown_formats(conn: Connection) -> int:
-    """Marks active runs of a format that this release does not know; returns how many."""
-    query = update(runs).where(runs.c.state == RunState.ACTIVE, runs.c.definition_format.not_in(sorted(KNOWN_FORMATS)))
-    return conn.execute(query.values(state=RunState.NEEDS_UPGRADE, lease_owner=None)).rowcount
+    """Marks active runs of a format that this release does not know and that no worker of a newer one advances; returns how many."""
+    query = update(runs).where(
+        runs.c.state == RunState.ACTIVE,
+        runs.c.lease_owner.is_(None),
+        runs.c.definition_format.not_in(sorted(KNOWN_FORMATS)),
+    )
+    return conn.execute(query.values(state=RunState.NEEDS_UPGRADE)).rowcount
 
 
 def revive_known_formats(conn: Connection) -> int:
     """Makes runs active again whose format this release has learnt; returns how many."""
-    query = update(runs).where(runs.c.state == RunState.NEEDS_UPGRADE, runs.c.definition_format.in_(sorted(KNOWN_FORMATS)))
-    return conn.execute(query.values(state=RunState.ACTIVE, wake_at=db_now())).rowcount
+    return conn.execute(update(runs).where(*_REVIVABLE).values(state=RunState.ACTIVE, wake_at=db_now())).rowcount
+
+
+def has_known_formats(conn: Connection) -> bool:
+    """Whether there is anything for `revive_known_formats`."""
+    return conn.execute(select(runs.c.id).where(*_REVIVABLE).limit(1)).first() is not None
 
 
 def end_run(run_id: RunId, state: RunState, *, output: Mapping[str, object] | None, error: Mapping[str, object] | None) -> list[Item]:

@@ -93,7 +93,7 @@ class WorkflowWorker:
             await self._db.write(suspects.forget_all_workers)
         await self._beat()
         await self._db.write(repository.park_unknown_formats)
-        await self._db.write(repository.revive_known_formats)
+        await self._revive()
         self._engine = engine
         # The sweep would do it within a second.
         engine.tell_parent = self._tell_parent
@@ -141,6 +141,7 @@ class WorkflowWorker:
     async def _sweep(self) -> None:
         """Rings every run that is ready and that nobody advances: the guarantee behind all other rings."""
         await self._take_from_dead()
+        await self._revive()
         for run_id, parent_id in await self._db.read(lambda conn: repository.untold(conn, _SWEEP_LIMIT)):
             await self._tell_parent(run_id, parent_id)
         for run_id in await self._admission.sweep():
@@ -167,6 +168,11 @@ class WorkflowWorker:
         for worker, count in (await self._db.write(lambda conn: suspects.take_from_dead(conn, self._incarnation))).items():
             log.warning("worker.died", worker=worker, runs=count)
             self._metrics.worker_died(count)
+
+    async def _revive(self) -> None:
+        """Makes runs active that an older release has parked, which may start beside this one at any time."""
+        if await self._db.read(repository.has_known_formats):
+            await self._db.write(repository.revive_known_formats)
 
     async def _tell_parent(self, run_id: RunId, parent_id: RunId) -> None:
         await self._db.write(lambda conn: repository.tell_parent(conn, run_id, parent_id))
