@@ -5,9 +5,10 @@ import contextlib
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, event, func, select
 
 from bcce.kit.clock import SystemClock
 from bcce.kit.errors import Conflict
@@ -22,7 +23,7 @@ from bcce.workflows import repository
 from bcce.workflows.artifacts.model import ArtifactLimits
 from bcce.workflows.artifacts.service import ArtifactStore
 from bcce.workflows.concurrency.admission import Admission
-from bcce.workflows.concurrency.repository import KEEPS_PLACE
+from bcce.workflows.concurrency.repository import KEEPS_PLACE, newest_canceller
 from bcce.workflows.concurrency.tables import groups, places
 from bcce.workflows.control import RunControl
 from bcce.workflows.expressions import Expressions
@@ -30,7 +31,7 @@ from bcce.workflows.journal import add_items
 from bcce.workflows.model import RunState
 from bcce.workflows.service import WorkflowService
 from bcce.workflows.step_types.data import SetStep
-from bcce.workflows.tables import runs
+from bcce.workflows.tables import runs, steps
 
 CLOCK = SystemClock()
 IDS = Ids(CLOCK)
@@ -139,6 +140,64 @@ async def test_the_newest_waits_until_those_before_it_have_ended(processes: list
     for run_id in (first, second):
         await process.end(run_id, RunState.CANCELLED)
     assert await process.admission.sweep() == [newest]
+
+
+@pytest.mark.parametrize("kind", ["one", "newest"])
+async def test_a_run_that_waits_once_more_is_undone_in_its_turn(processes: list[Process], kind: str) -> None:
+    process = processes[0]
+    first = await process.start(kind, "g")
+    await process.admission.sweep()
+    row = {"run_id": first, "step_key": "a", "attempt": 1, "tenant_id": DEFAULT_TENANT, "type": "set", "effect": "pure"}
+    await process.db.write(
+        lambda conn: conn.execute(steps.insert(), [{**row, "state": "failed", "input_digest": "", "started_at": CLOCK.now()}]) and None
+    )
+    await process.end(first, RunState.FAILED)
+    second = await process.start("one", "g")
+    assert await process.admission.sweep() == [second]
+    await process.control.retry(ACTOR, first)
+
+    cancelled = await process.control.cancel(ACTOR, first)
+    assert (cancelled.state, cancelled.cancel_at is not None) == (RunState.QUEUED, True)
+    third = await process.start("one", "g")
+    assert await process.admission.sweep() == []
+    assert await process.active() == [second]
+    still = await process.db.read(lambda conn: repository.get_run(conn, second))
+    assert still is not None
+    assert still.cancel_at is None
+
+    await process.end(second, RunState.COMPLETED)
+    assert await process.admission.sweep() == [first]
+    await process.end(first, RunState.CANCELLED)
+    assert await process.admission.sweep() == [third]
+
+
+async def test_a_run_that_has_begun_nothing_is_cancelled_at_once(processes: list[Process]) -> None:
+    process = processes[0]
+    await process.start("one", "g")
+    second = await process.start("one", "g")
+    await process.admission.sweep()
+
+    assert (await process.control.cancel(ACTOR, second)).state is RunState.ACTIVE
+
+
+async def test_who_waits_is_not_counted_to_find_who_cancels(processes: list[Process]) -> None:
+    """However many wait, the one that cancels those before it is looked up in an index that has all that is asked for."""
+
+    def plan(conn: Connection) -> str:
+        said: list[tuple[str, Any]] = []
+
+        def listen(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+            said.append((statement, parameters))
+
+        event.listen(conn, "before_cursor_execute", listen)
+        newest_canceller(conn, DEFAULT_TENANT, "g")
+        event.remove(conn, "before_cursor_execute", listen)
+        return " ".join(str(row) for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {said[-1][0]}", said[-1][1]))
+
+    # Servers choose by statistics, which an empty table has none of.
+    if processes[0].db.dialect == "sqlite":
+        found = await processes[0].db.read(plan)
+        assert "ix_concurrency_places_cancels (tenant_id=? AND group_name=? AND has_turn=? AND cancels=?)" in found
 
 
 async def test_a_dead_process_leaves_nothing_that_another_cannot_finish(processes: list[Process]) -> None:

@@ -199,11 +199,15 @@ def _is_due(worker: str) -> ColumnElement[bool]:
 
 
 def request_cancel(conn: Connection, run_id: RunId) -> None:
-    """Marks the run as to be stopped; the caller's transaction is a fact of the run."""
+    """Marks the run as to be stopped; the caller's transaction is a fact of the run.
+
+    One that waits for its turn once more has something to undo, and does that in its turn.
+    """
+    must_wait = and_(runs.c.state == RunState.QUEUED, select(steps.c.run_id).where(steps.c.run_id == run_id).exists())
     conn.execute(
         update(runs)
         .where(runs.c.id == run_id, runs.c.state.in_(LIVE), runs.c.cancel_at.is_(None))
-        .values(cancel_at=db_now(), state=RunState.ACTIVE)
+        .values(cancel_at=db_now(), state=case((must_wait, RunState.QUEUED), else_=RunState.ACTIVE))
     )
 
 

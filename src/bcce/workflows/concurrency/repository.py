@@ -6,7 +6,7 @@ The order of locks is group, then at most one run, then places. Whoever has lock
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, and_, case, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, and_, case, delete, false, func, insert, select, true, update
 
 from bcce.kit.ids import RunId, TenantId
 from bcce.storage.types import db_now
@@ -67,7 +67,7 @@ def taken(conn: Connection, tenant_id: TenantId, group: str) -> int:
 
 def first_waiting(conn: Connection, tenant_id: TenantId, group: str) -> Place | None:
     """Who is next; None when nobody waits. Forgets the places before it of runs that ended without a turn."""
-    mine = (places.c.tenant_id == tenant_id, places.c.group_name == group, places.c.has_turn.is_(False))
+    mine = (places.c.tenant_id == tenant_id, places.c.group_name == group, places.c.has_turn == false())
     joined = select(places).join(runs, runs.c.id == places.c.run_id).where(*mine).order_by(places.c.number)
     row = conn.execute(joined.where(runs.c.state == RunState.QUEUED).limit(1)).mappings().first()
     over = joined.with_only_columns(places.c.number).where(runs.c.state.not_in([*KEEPS_PLACE, RunState.QUEUED])).limit(_BATCH)
@@ -78,8 +78,10 @@ def first_waiting(conn: Connection, tenant_id: TenantId, group: str) -> Place | 
 def newest_canceller(conn: Connection, tenant_id: TenantId, group: str) -> Place | None:
     """The last of those who wait and let nobody go on before them; None when there is none."""
     query = select(places).join(runs, runs.c.id == places.c.run_id)
-    mine = (places.c.tenant_id == tenant_id, places.c.group_name == group, places.c.has_turn.is_(False), places.c.cancels)
-    row = conn.execute(query.where(*mine, runs.c.state == RunState.QUEUED).order_by(places.c.number.desc()).limit(1)).mappings().first()
+    # As the index has it: with `IS` not every database would use it.
+    mine = (places.c.tenant_id == tenant_id, places.c.group_name == group, places.c.has_turn == false(), places.c.cancels == true())
+    query = query.where(*mine, runs.c.state == RunState.QUEUED, runs.c.cancel_at.is_(None))
+    row = conn.execute(query.order_by(places.c.number.desc()).limit(1)).mappings().first()
     return _place(row) if row else None
 
 
@@ -93,7 +95,7 @@ def in_the_way(conn: Connection, newest: Place) -> list[RunId]:
 
 def let_go(conn: Connection, place: Place) -> bool:
     """Gives a waiting run its turn; False when it waits no longer."""
-    waits = and_(runs.c.id == place.run_id, runs.c.state == RunState.QUEUED, runs.c.cancel_at.is_(None))
+    waits = and_(runs.c.id == place.run_id, runs.c.state == RunState.QUEUED)
     turn = {"state": RunState.ACTIVE, "wake_seq": runs.c.wake_seq + 1, "wake_at": db_now()}
     if conn.execute(update(runs).where(waits).values(**turn)).rowcount != 1:
         return False
@@ -110,8 +112,9 @@ def forget(conn: Connection, numbers: Collection[int]) -> None:
 def movable(conn: Connection) -> list[tuple[TenantId, str]]:
     """The groups in which somebody waits who could go, or who cancels others."""
     key = (places.c.tenant_id, places.c.group_name)
+    cancels = and_(places.c.cancels, runs.c.cancel_at.is_(None))
     waiting = (
-        select(*key, func.min(places.c.number).label("first"), func.max(case((places.c.cancels, 1), else_=0)).label("cancels"))
+        select(*key, func.min(places.c.number).label("first"), func.max(case((cancels, 1), else_=0)).label("cancels"))
         .join(runs, runs.c.id == places.c.run_id)
         .where(runs.c.state == RunState.QUEUED, places.c.has_turn.is_(False))
         .group_by(*key)

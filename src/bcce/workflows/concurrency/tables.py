@@ -31,4 +31,5 @@ places = Table(
     ForeignKeyConstraint(["run_id"], ["runs.id"]),
     Index("uq_concurrency_places_run", "run_id", unique=True),
     Index("ix_concurrency_places_group", "tenant_id", "group_name", "has_turn", "number"),
+    Index("ix_concurrency_places_cancels", "tenant_id", "group_name", "has_turn", "cancels", "number"),
 )

@@ -33,6 +33,8 @@ def upgrade() -> None:
     )
     op.create_index("uq_concurrency_places_run", "concurrency_places", ["run_id"], unique=True)
     op.create_index("ix_concurrency_places_group", "concurrency_places", ["tenant_id", "group_name", "has_turn", "number"])
+    cancels = ["tenant_id", "group_name", "has_turn", "cancels", "number"]
+    op.create_index("ix_concurrency_places_cancels", "concurrency_places", cancels)
     op.create_table(
         "integration_lanes",
         sa.Column("run_id", Id(), nullable=False),
