@@ -21,6 +21,7 @@ from bcce.runtime.runtime import Overrides, Runtime, open_runtime
 from bcce.runtime.settings import Settings
 from bcce.testing.connectors import RecordingConnector
 from bcce.workflows.errors import InvalidWorkflow
+from bcce.workflows.integrations import repository
 from bcce.workflows.integrations.repository import LaneView
 from bcce.workflows.integrations.tables import lanes
 
@@ -169,6 +170,39 @@ async def test_a_run_that_is_tried_again_is_heard_of_again(tmp_path: Path) -> No
     kinds = [delivery.type for delivery, _ in connector.taken]
     assert kinds[:3] == ["workflow.started", "workflow.failed", "workflow.resumed"]
     assert kinds[-1] == "workflow.completed"
+
+
+async def test_crowds_of_events_are_no_reason_to_look_at_all_lanes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connector, looks = RecordingConnector(), {"finished_lanes": 0, "due_lanes": 0}
+
+    def counted(name: str) -> Callable[..., Any]:
+        original = getattr(repository, name)
+
+        def look(*args: Any, **options: Any) -> Any:
+            looks[name] += 1
+            return original(*args, **options)
+
+        return look
+
+    async with opened(tmp_path, connector) as runtime:
+        waiting = await start(runtime, TEXT.replace("{id: c, type: set}", "{id: c, type: wait, event: go}"), to="x")
+        await lane(runtime, waiting, lambda view: view.delivered == 4)
+        for name in looks:
+            monkeypatch.setattr(repository, name, counted(name))
+        began = asyncio.get_running_loop().time()
+        for _ in range(20):
+            await finished(runtime, await start(runtime, f"name: other\n{STEPS}"))
+            await asyncio.sleep(0.1)
+        seconds = asyncio.get_running_loop().time() - began
+        found = dict(looks)
+        await runtime.workflows.signal(ACTOR, waiting, "go", {})
+        runtime.ring(waiting)
+        await lane(runtime, waiting)
+        await closed(runtime)
+
+    # One each second, and one that was still wanted.
+    assert max(found.values()) <= seconds + 2
+    assert [delivery.type for delivery, _ in connector.taken] == IN_ORDER
 
 
 async def test_a_file_with_a_wrong_integration_is_refused_with_its_place(tmp_path: Path) -> None:

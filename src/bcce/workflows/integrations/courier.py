@@ -55,6 +55,27 @@ class _Page:
     finished: list[tuple[RunId, int]]
 
 
+class _Look:
+    """When something is looked at: when somebody wants it, and otherwise no more often than once a second."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._is_wanted = True
+        self._looked_at = 0.0
+
+    def want(self) -> None:
+        """The next `is_due` is true."""
+        self._is_wanted = True
+
+    def is_due(self) -> bool:
+        """Whether to look now; whoever asks then does."""
+        now = self._clock.monotonic()
+        if not self._is_wanted and now - self._looked_at < _IDLE_S:
+            return False
+        self._is_wanted, self._looked_at = False, now
+        return True
+
+
 class Courier:
     """Delivers events until stopped. One per process; several processes share the work.
 
@@ -92,6 +113,9 @@ class Courier:
         self._position = self._written = 0
         self._busy: dict[tuple[RunId, int], asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
+        # Both looks go through all that is open, so they are not taken with each crowd of events: when there is a reason, or after a while.
+        self._finished_look = _Look(clock)
+        self._due_look = _Look(clock)
 
     async def start(self) -> None:
         """Begins to follow, from where the last process stopped."""
@@ -128,11 +152,18 @@ class Courier:
                     await self._news.wait()
                     await self._clock.sleep(_BREATH_S)
             except TimeoutError:
-                pass  # a look every second is the guarantee behind the notification
+                # A look every second is the guarantee behind the notification.
+                self._finished_look.want()
+                self._due_look.want()
 
     async def _collect(self) -> bool:
         """Writes down what is to be delivered of the next events; whether they were the last."""
-        page = await self._db.read(self._read)
+        is_closing = self._finished_look.is_due()
+        page = await self._db.read(lambda conn: self._read(conn, is_closing=is_closing))
+        if is_closing and not (page.is_last and len(page.finished) < repository.CLOSES):
+            self._finished_look.want()
+        if page.wanted:
+            self._due_look.want()
         if page.wanted or page.finished or page.position - self._written >= _SKIPPED:
 
             def write(conn: Connection) -> None:
@@ -145,8 +176,11 @@ class Courier:
         self._position = page.position
         return page.is_last
 
-    def _read(self, conn: Connection) -> _Page:
-        """The next events, as of one moment: a run whose lanes are not there yet has published nothing yet either."""
+    def _read(self, conn: Connection, *, is_closing: bool) -> _Page:
+        """The next events, as of one moment: a run whose lanes are not there yet has published nothing yet either.
+
+        `is_closing`: behind the last of them, also the runs whose lanes are to be closed.
+        """
         begin = max(self._position, outbox.cursor(conn, CURSOR))
         if not repository.has_open_lanes(conn):
             return _Page(position=max(begin, outbox.head(conn)), wanted=[], is_last=True, finished=[])
@@ -156,13 +190,13 @@ class Courier:
             position=rows[-1].position if rows else begin,
             wanted=repository.wanted(conn, rows),
             is_last=is_last,
-            finished=repository.finished_lanes(conn) if is_last else [],
+            finished=repository.finished_lanes(conn) if is_last and is_closing else [],
         )
 
     async def _begin(self) -> None:
         """Begins to deliver in as many lanes as may be at once."""
         free = self._settings.at_once - len(self._busy)
-        if free <= 0:
+        if free <= 0 or not self._due_look.is_due():
             return
         busy = set(self._busy)
         for lane in await self._db.read(lambda conn: repository.due_lanes(conn, free, without=busy)):
@@ -171,6 +205,7 @@ class Courier:
 
     def _ended(self, lane: tuple[RunId, int]) -> None:
         del self._busy[lane]
+        self._due_look.want()
         self._news.set()
 
     async def _deliver_all(self, run_id: RunId, number: int) -> None:

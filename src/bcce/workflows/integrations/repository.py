@@ -18,7 +18,8 @@ from bcce.workflows.tables import runs
 PENDING, DELIVERED, GIVEN_UP = "pending", "delivered", "given-up"
 #: By how much the clock of a process and that of the database may differ, when events have no position yet.
 _SLACK = timedelta(minutes=1)
-_CLOSES = 500
+#: How many runs' lanes are closed at once.
+CLOSES = 500
 
 _ADD = upsert(deliveries, keys=["run_id", "number", "position"])
 
@@ -105,7 +106,7 @@ def finished_lanes(conn: Connection) -> list[tuple[RunId, int]]:
     query = query.where(runs.c.state.not_in([*LIVE, "needs-upgrade"]))
     if unplaced is not None:
         query = query.where(runs.c.ended_at < unplaced - _SLACK)
-    return [(RunId(row.run_id), row.opened) for row in conn.execute(query.limit(_CLOSES))]
+    return [(RunId(row.run_id), row.opened) for row in conn.execute(query.limit(CLOSES))]
 
 
 def close_lanes(conn: Connection, finished: Iterable[tuple[RunId, int]]) -> None:
