@@ -69,6 +69,28 @@ async def test_an_expression_reads_a_large_value_as_if_it_were_a_small_one(opene
     assert await names(runtime, run_id) == ["a/output.value", "whole/output.value"]
 
 
+async def test_a_loop_behind_a_large_value_sees_its_turn_and_the_value(opened: tuple[Runtime, Work]) -> None:
+    runtime, _ = opened
+    steps = (
+        '  - {id: a, type: work, value: "{{ inputs.big }}"}\n'
+        "  - id: each\n    type: foreach\n    items: [p, q]\n    steps:\n"
+        '      - {id: first, type: work, value: "{{ item }}{{ index }}{{ steps.a.output.value | length }}"}\n'
+        "      - {id: only, type: work, when: \"{{ item == 'q' }}\", value: 1}\n"
+        '      - id: inner\n        type: foreach\n        items: ["{{ item }}!"]\n        steps:\n'
+        '          - {id: last, type: work, value: "{{ steps.each.item }}{{ item }}"}\n'
+        "      - id: asked\n        type: condition\n        condition: index == 1\n        then: [{id: yes, type: work}]\n"
+    )
+    run_id = await start(runtime, text(steps, head="inputs: {big: string}\n"), big=BIG)
+
+    run, states = await finished(runtime, run_id)
+    _, records = await look(runtime, run_id)
+
+    assert run.state is RunState.COMPLETED, run.error
+    assert [records[f"first[{n}]"].output for n in (0, 1)] == [{"value": "p040000"}, {"value": "q140000"}]
+    assert [records[f"last[{n}][0]"].output for n in (0, 1)] == [{"value": "pp!"}, {"value": "qq!"}]
+    assert (states["only[0]"], states["only[1]"], "yes[0]" in states, states["yes[1]"]) == ("skipped", "completed", False, "completed")
+
+
 async def test_a_value_that_looks_like_a_reference_stays_what_it_is(opened: tuple[Runtime, Work]) -> None:
     runtime, _ = opened
     foreign = {"artifact": digest(b"something of somebody"), "bytes": 21, "type": "text/plain; charset=utf-8"}

@@ -1,5 +1,6 @@
 """Secrets and variables in workflows: named everywhere, filled in only where they are used, seen nowhere."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,11 @@ import pytest
 from pydantic import ValidationError
 from tests.integration.shell_support import answer, asked, dispatches, only, recording, shell, shell_runtime
 from tests.integration.test_http_step import reply, serving
-from tests.integration.workflow_support import ACTOR, events, finished, start
+from tests.integration.workflow_support import ACTOR, events, finished, start, until
 
 from bcce.kit.text import canonical_json
 from bcce.storage.outbox import read_after
-from bcce.workflows.model import RunState
+from bcce.workflows.model import RunState, StepState
 from bcce.workflows.settings import WorkflowSettings
 
 HUSH = "correct horse battery"
@@ -167,6 +168,54 @@ async def test_a_request_carries_values_and_its_answer_is_masked(tmp_path: Path)
     assert output["json"] == {"you": "Bearer [redacted]", "said": '{"area":"[redacted]","list":["[redacted]",1]}'}
     for value in (HUSH, "hunter2hunter2", "garden-centre"):
         assert value.encode() not in stored(tmp_path / "home")
+
+
+#: A step whose output does not stand in the journal, beside whatever else there is.
+LARGE = '  - {id: large, type: transform, depends_on: [], value: "{{ inputs.big }}"}\n'
+
+
+async def test_a_request_carries_values_behind_a_large_output(tmp_path: Path) -> None:
+    async with serving(lambda _: reply(body=b"{}", content_type="application/json")) as server:
+        http = {"allowed_hosts": [f"127.0.0.1:{server.port}"], "allowed_networks": ["127.0.0.0/8"]}
+        step = (
+            f'version: "1.0"\nname: test\ninputs: {{big: string}}\nsteps:\n{LARGE}  - id: ask\n    type: http\n    method: POST\n'
+            f"    url: http://127.0.0.1:{server.port}/\n"
+            '    headers: {X-Token: "Bearer {{ secrets.hush }}"}\n'
+            '    json: {secret: "{{ secrets.other }}", size: "{{ steps.large.output.value | length }}"}\n'
+        )
+        async with shell_runtime(tmp_path / "home", **configured(tmp_path, http=http)) as runtime:
+            run, _ = await finished(runtime, await start(runtime, step, big="x" * 20_000))
+
+    assert run.state is RunState.COMPLETED, run.error
+    assert server.seen[0].headers["x-token"] == f"Bearer {HUSH}"
+    assert server.seen[0].body == b'{"secret":"hunter2hunter2","size":20000}'
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_a_script_that_was_given_values_is_followed_past_a_large_output(tmp_path: Path, is_cancelled: bool) -> None:
+    mark = tmp_path / "mark"
+    script = f'echo "$T" > {mark}\nsleep {20 if is_cancelled else 1}\necho done'
+    text = shell(script, extra='    env: {T: "{{ secrets.hush }}"}\n').replace("inputs: {", "inputs: {big: string, ")
+    # It comes while the script runs, so that the next look at the script is the first one beside it.
+    text += "  - {id: later, type: wait, depends_on: [], event: go}\n" + LARGE.replace("[]", "[later]")
+    async with shell_runtime(tmp_path / "home", **configured(tmp_path)) as runtime:
+        run_id = await start(runtime, text, big="x" * 20_000)
+        await answer(runtime)
+        async with asyncio.timeout(20):
+            while not mark.exists():  # noqa: ASYNC110 - a script writes it
+                await asyncio.sleep(0.01)
+        await runtime.workflows.signal(ACTOR, run_id, "go", {})
+        runtime.ring(run_id)
+        await until(runtime, run_id, lambda _, records: "large" in records and records["large"].state is StepState.COMPLETED)
+        if is_cancelled:
+            await runtime.runs.cancel(ACTOR, run_id)
+            runtime.ring(run_id)
+        run, states = await finished(runtime, run_id)
+        (dispatch,) = await dispatches(runtime)
+
+    expected = ("cancelled", "cancelled") if is_cancelled else ("completed", "completed")
+    assert (run.state, states["clean"]) == expected, run.error
+    assert dispatch.state == ("stopped" if is_cancelled else "succeeded")
 
 
 async def test_a_secret_that_cannot_stand_in_a_header_is_refused_without_being_told(tmp_path: Path) -> None:

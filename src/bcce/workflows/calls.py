@@ -258,7 +258,9 @@ class Caller:
         """What the expressions in `given` see, with the real values of the artifacts that they read."""
         records = attempt.records
         if needs_restoring(records):
-            reads = self._expressions.reads(str(given), is_condition=True) if is_condition else self._expressions.reads_of(given)
+            reads = (
+                self._expressions.reads(str(given), is_condition=True, names=None) if is_condition else self._expressions.reads_of(given)
+            )
             records = await self._artifacts.restored(attempt.run, records, reads, call.place.suffix)
         return scope_at(attempt.definition, attempt.run, records, call.place)
 

@@ -130,8 +130,11 @@ class Expressions:
             return all(map(self.is_constant, value.values()))
         return not isinstance(value, list | tuple) or all(map(self.is_constant, value))
 
-    def reads(self, text: str, *, is_condition: bool = False, names: Collection[str] = ("inputs", "steps")) -> list[Read]:
+    def reads(self, text: str, *, is_condition: bool = False, names: Collection[str] | None = ("inputs", "steps")) -> list[Read]:
         """What the expressions in `text` read, each once. A condition may do without braces.
+
+        Args:
+            names: what they may see; None: that has been checked.
 
         Raises:
             InvalidExpression: one of them has a syntax error or uses another name than `names`.
@@ -144,7 +147,7 @@ class Expressions:
 
     def reads_of(self, value: object) -> list[Read]:
         """What all expressions inside `value` read, each once; `value` has been validated."""
-        return list(dict.fromkeys(read for text in _texts(value) for read in self.reads(text)))
+        return list(dict.fromkeys(read for text in _texts(value) for read in self.reads(text, names=None)))
 
     def constant_truth(self, condition: str) -> bool | None:
         """What a condition is that reads nothing; None when it reads something.
@@ -157,11 +160,11 @@ class Expressions:
         tree = self._environment.parse("{{ (" + expression + ") }}")
         return None if any(True for _ in tree.find_all(nodes.Name)) else self.truth(condition, {})
 
-    def _reads(self, expression: str, names: Collection[str]) -> Iterator[Read]:
+    def _reads(self, expression: str, names: Collection[str] | None) -> Iterator[Read]:
         self._compile(expression)
         tree = self._environment.parse("{{ (" + expression + ") }}")
         for name in tree.find_all(nodes.Name):
-            if name.ctx == "load" and name.name not in names:
+            if names is not None and name.ctx == "load" and name.name not in names:
                 hint = f"expressions see {', '.join(f'`{item}`' for item in names)} here; text needs quotes"
                 if re.search(r"\.\w+-" + re.escape(name.name), expression):
                     hint = "a name with - in it stands in brackets: steps['a-b'].output"
