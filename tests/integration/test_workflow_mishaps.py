@@ -14,6 +14,7 @@ from tests.integration.workflow_support import ACTOR, Work, events, finished, lo
 from bcce.kit.ids import RunId
 from bcce.storage.doors import Append, Database
 from bcce.storage.errors import CommitUnknown, DatabaseBusy
+from bcce.workflows import planner
 from bcce.workflows.errors import NotRepeatable
 from bcce.workflows.model import RunState, StepState
 from bcce.workflows.tables import definitions, steps
@@ -236,3 +237,54 @@ async def test_what_is_only_just_being_entered_is_not_over(tmp_path: Path) -> No
 
     assert run.state is RunState.COMPLETED
     assert count == 6 * 3
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+async def test_what_is_due_but_held_back_is_not_looked_at_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_busy: bool
+) -> None:
+    """After a retry the first step waits, or takes long, and the one behind it is due but may not begin yet."""
+    plans = 0
+
+    def counted(*args: Any, **options: Any) -> planner.Plan:
+        nonlocal plans
+        plans += 1
+        return planner.plan(*args, **options)
+
+    first = "type: work, fails: 1, retryable: false, seconds: 0.8" if is_busy else "type: wait, event: go, timeout: 0.8"
+    steps_ = f"  - {{id: a, {first}, on_failure: continue}}\n  - {{id: b, type: work, fails: 1, retryable: false}}\n"
+    monkeypatch.setattr("bcce.workflows.segment.plan", counted)
+    async with runtime_at(tmp_path) as (runtime, work):
+        run_id = await start(runtime, f"name: t\nsteps:\n{steps_}")
+        await finished(runtime, run_id)
+        before, plans = (await look(runtime, run_id))[0].epoch, 0
+        await runtime.runs.retry(ACTOR, run_id)
+        runtime.ring(run_id)
+        run, states = await finished(runtime, run_id)
+
+    assert (run.state, states) == (RunState.COMPLETED, {"a": "completed" if is_busy else "failed", "b": "completed"})
+    assert work.calls[-1] == "b"
+    assert run.epoch - before < 10
+    assert plans < 20
+
+
+@pytest.mark.parametrize("is_late", ["scope", "step"])
+async def test_a_child_that_takes_long_to_stop_is_asked_once(tmp_path: Path, is_late: str) -> None:
+    inner = "{id: w, type: workflow, workflow: slow" + (", timeout: 0.4}" if is_late == "step" else "}")
+    timeout = "    timeout: 0.4\n" if is_late == "scope" else ""
+    async with runtime_at(tmp_path) as (runtime, _):
+        await runtime.workflows.register(
+            ACTOR, "name: slow\nsteps:\n  - {id: m, type: marked, seconds: 1.5}\n  - {id: n, type: work}\n", "slow.yaml"
+        )
+        run_id = await start(runtime, f"name: t\nsteps:\n  - id: g\n    type: group\n{timeout}    steps: [{inner}]\n")
+        await until(runtime, run_id, lambda _, records: "w" in records and records["w"].state is StepState.WAITING)
+        if is_late == "step":
+            # Its own time is over while it is being stopped.
+            await runtime.runs.cancel(ACTOR, run_id)
+            runtime.ring(run_id)
+        run, states = await finished(runtime, run_id)
+        (child,) = await runtime.workflows.runs(ACTOR, workflow="slow")
+
+    assert states == {"g": "failed" if is_late == "scope" else "cancelled", "w": "cancelled"}
+    assert child.state is RunState.CANCELLED
+    assert (run.epoch < 15, child.wake_seq < 10) == (True, True), (run.epoch, child.wake_seq)

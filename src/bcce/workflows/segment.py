@@ -1,7 +1,7 @@
 """One worker's time with one run: begins what is ready, records what comes of it, stops what is to stop, until only waiting is left."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from bcce.kit.clock import Clock
@@ -52,6 +52,8 @@ class Segment:
         self._ending = Ending(is_stopping=run.cancel_at is not None)
         self._is_abandoned = False
         self._timer: asyncio.Task[None] | None = None
+        #: As of when the last plan was made. What was due by then has been acted on, or nothing can be done about it for now.
+        self._now = clock.now()
 
     def look(self) -> None:
         """A fact may have come: look at the run's row before anything else."""
@@ -79,7 +81,8 @@ class Segment:
                 raise self._error
             if self._must_look and not await self._see():
                 return True
-            todo = plan(self._definition, self._records, self._clock.now(), is_stopping=self._ending.is_stopping)
+            self._now = self._clock.now()
+            todo = plan(self._definition, self._records, self._now, is_stopping=self._ending.is_stopping)
             if todo.finish is not None and not self._tasks:
                 await self._recorder.endings.finish(self.run, self._definition, self._records, todo.finish)
                 return True
@@ -103,9 +106,17 @@ class Segment:
 
     @property
     def wake_at(self) -> datetime | None:
-        """When the run wants to be looked at without a fact: the earliest of its timers; None for never."""
-        live = (record for record in self._records.values() if record.state in LIVE_STEPS)
-        return min((moment for record in live for moment in (record.wake_at, record.deadline_at) if moment is not None), default=None)
+        """When the run wants to be looked at without a fact: the earliest of the timers to come; None for never."""
+        return min(self._moments(), default=None)
+
+    def _moments(self) -> Iterator[datetime]:
+        """When something will be due that is not yet."""
+        for key, record in self._records.items():
+            if key in self._tasks or record.state not in LIVE_STEPS or (record.state is StepState.RETRYING and self._is_paused):
+                continue
+            for moment in (record.wake_at, record.deadline_at):
+                if moment is not None and moment > self._now:
+                    yield moment
 
     @property
     def _is_paused(self) -> bool:
@@ -168,7 +179,7 @@ class Segment:
             if task is not None:
                 self._interrupt(key, task)
             elif self._caller.is_stoppable(call):
-                if key not in self._asked or not self._rests(call):
+                if key not in self._asked or not self._rests(call, is_stopping=True):
                     self._asked.add(key)
                     self._start(call, is_stopping=True)
             else:
@@ -200,15 +211,15 @@ class Segment:
                 continue
             self._start(call, is_stopping=False)
 
-    def _rests(self, call: Call) -> bool:
-        """Whether a call now would only find what the last one found."""
+    def _rests(self, call: Call, *, is_stopping: bool = False) -> bool:
+        """Whether a call now would only find what the last one found. What is being stopped is not late any more."""
         record = call.record
         if record is None or record.state is StepState.STARTED:
             return False
-        is_due = record.wake_at is not None and record.wake_at <= self._clock.now()
+        is_due = record.wake_at is not None and record.wake_at <= self._now
         if record.state is StepState.RETRYING:
             return not is_due
-        is_late = record.deadline_at is not None and record.deadline_at <= self._clock.now()
+        is_late = not is_stopping and record.deadline_at is not None and record.deadline_at <= self._now
         return record.key in self._resting and not is_due and not is_late
 
     def _start(self, call: Call, *, is_stopping: bool) -> None:
@@ -261,19 +272,12 @@ class Segment:
 
     async def _next(self) -> None:
         """Waits until a call ended, a fact came, or something that waits is due."""
-        moments = [
-            moment
-            for key, record in self._records.items()
-            if key not in self._tasks and record.state in LIVE_STEPS and not (record.state is StepState.RETRYING and self._is_paused)
-            for moment in (record.wake_at, record.deadline_at)
-            if moment is not None
-        ]
+        next_at = min(self._moments(), default=None)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if moments:
-            # What is due and could not be begun, because too much is in progress, need not be looked at all the time.
-            self._timer = asyncio.create_task(self._sleep(max(0.02, (min(moments) - self._clock.now()).total_seconds())))
+        if next_at is not None:
+            self._timer = asyncio.create_task(self._sleep(max(0.001, (next_at - self._clock.now()).total_seconds())))
         await self._something.wait()
 
     async def _sleep(self, seconds: float) -> None:

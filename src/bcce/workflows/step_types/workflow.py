@@ -81,7 +81,9 @@ class WorkflowStep:
         child_id = self._child_id(context)
 
         def cancel(conn: Connection) -> Run | None:
-            if wake(conn, child_id):
+            known = repository.get_run(conn, child_id)
+            # Said once: whoever tells it all the time keeps it from parking.
+            if known is not None and known.cancel_at is None and wake(conn, child_id):
                 repository.request_cancel(conn, child_id)
             return repository.get_run(conn, child_id)
 
