@@ -411,3 +411,49 @@ async def test_a_call_that_was_told_of_while_it_ran_is_cut_off(opened: tuple[Run
     assert (run.state, states) == (RunState.CANCELLED, {"busy": "cancelled"})
     kinds = [kind for kind, _ in await events(runtime, run_id)]
     assert kinds == ["workflow.started", "step.started", "workflow.cancelling", "step.cancelled", "workflow.cancelled"]
+
+
+async def test_a_retry_does_not_do_again_what_is_settled(opened: tuple[Runtime, Work]) -> None:
+    runtime, work = opened
+    broken = "type: work, fails: 1, retryable: false"
+    steps = (
+        f"  - {{id: x, {broken}, fallback: {{type: work}}}}\n"
+        f"  - id: each\n    type: foreach\n    items: [1, 2]\n    failure_strategy: continue\n    steps: [{{id: i, {broken}}}]\n"
+        f"  - id: g\n    type: group\n    failure_strategy: continue\n    steps: [{{id: k, {broken}}}, {{id: l, type: work}}]\n"
+        f"  - id: c\n    type: condition\n    condition: '{{{{ 1 == 1 }}}}'\n    then: [{{id: t, {broken}}}]\n"
+        f"  - id: h\n    type: foreach\n    items: [1]\n    steps: [{{id: z, {broken}}}]\n"
+        "  - {id: end, type: wait, duration: 100ms}\n"
+    )
+    run_id = await start(runtime, text(steps))
+    calls = []
+    for _ in range(3):
+        run, states = await finished(runtime, run_id)
+        calls.append(list(work.calls))
+        work.calls.clear()
+        if run.state is RunState.FAILED:
+            await runtime.runs.retry(ACTOR, run_id)
+            runtime.ring(run_id)
+
+    assert run.state is RunState.COMPLETED
+    assert calls == [["x", "x.fallback", "i[0]", "i[1]", "k", "l", "t"], ["t", "z[0]"], ["z[0]"]]
+    assert (states["x"], states["i[0]"], states["k"]) == ("failed", "failed", "failed")
+
+
+@pytest.mark.parametrize("fails", [1, 2])
+async def test_a_retry_tries_the_step_first_and_then_its_fallback(opened: tuple[Runtime, Work], fails: int) -> None:
+    runtime, work = opened
+    steps = (
+        f"  - {{id: x, type: work, fails: {fails}, retryable: false, fallback: {{type: work, fails: 1, retryable: false}}}}\n"
+        "  - id: g\n    type: group\n    steps: [{id: end, type: wait, duration: 100ms}]\n"
+    )
+    run_id = await start(runtime, text(steps))
+    await finished(runtime, run_id)
+    work.calls.clear()
+
+    await runtime.runs.retry(ACTOR, run_id)
+    runtime.ring(run_id)
+    run, states = await finished(runtime, run_id)
+
+    assert run.state is RunState.COMPLETED
+    assert work.calls == ["x", "x.fallback"][:fails]
+    assert (states["x"], states["x.fallback"]) == (("completed", "cancelled") if fails == 1 else ("failed", "completed"))

@@ -1,6 +1,6 @@
 """What people do to runs: cancel, pause, resume, try again, and run again from a step. Each is one fact and one audit record."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from sqlalchemy import Connection, insert, update
 
@@ -18,7 +18,7 @@ from bcce.storage.outbox import event_item
 from bcce.storage.types import db_now
 from bcce.workflows import repository
 from bcce.workflows.artifacts.service import ArtifactStore
-from bcce.workflows.definition import CONDITION, OnFailure, Step, StepList, Strategy, WorkflowDefinition
+from bcce.workflows.definition import CONDITION, FOREACH, OnFailure, Step, StepList, Strategy, WorkflowDefinition
 from bcce.workflows.errors import NotRepeatable, RunEnded, RunQueued, UnknownRun
 from bcce.workflows.form import did_you_mean
 from bcce.workflows.inputs import complete_inputs, parted
@@ -111,6 +111,8 @@ class RunControl:
     async def retry(self, actor: Actor, run_id: RunId) -> Run:
         """Tries the steps again that did not end well, and goes on from there; a run of a concurrency group waits for its turn again.
 
+        What a fallback made good, and what is inside a block that ended well, is settled and stays as it is.
+
         Raises:
             UnknownRun: there is no such run.
             NotRepeatable: it is not over, ended well, or what it had done was undone.
@@ -130,9 +132,8 @@ class RunControl:
             records = repository.get_records(conn, run_id)
             if any(".compensate" in key for key in records):
                 raise NotRepeatable(f"what run {run_id} had done was undone", hint="start a new run, or run it again from a step")
-            for record in records.values():
-                if record.state in _NOT_WELL:
-                    _revive(conn, run_id, record, self._clock)
+            for record in _unsettled(definition.body, "", records):
+                _revive(conn, run_id, record, self._clock)
             state = RunState.ACTIVE if turn is None else RunState.QUEUED
             fresh = {"state": state, "error": None, "output": None, "ended_at": None, "cancel_at": None, "crashes": 0}
             conn.execute(update(runs).where(runs.c.id == run_id).values(**fresh, **repository.CLEARED, wake_at=db_now()))
@@ -283,6 +284,27 @@ def _seed(source: Run, new_id: RunId, record: StepRecord, *, is_open: bool) -> d
         "wake_at": None,
         "deadline_at": None,
     }
+
+
+def _unsettled(body: StepList, suffix: str, records: Mapping[str, StepRecord]) -> Iterator[StepRecord]:
+    """The records of the list that did not end well and that nothing made good."""
+    for step in body.steps:
+        record = records.get(step.id + suffix)
+        if record is None or (record.state is StepState.COMPLETED and step.type != CONDITION):
+            continue
+        instead = records.get(step.fallback.id + suffix) if step.fallback is not None else None
+        if instead is not None and instead.state not in _NOT_WELL:
+            # It ended well instead of the step, or is about to.
+            continue
+        # A fallback that failed too has its time if the step fails again.
+        yield from (item for item in (record, instead) if item is not None and item.state in _NOT_WELL)
+        for name, branch in step.branches.items():
+            if step.type == FOREACH:
+                items = (record.output or {}).get("items")
+                for turn in range(len(items) if isinstance(items, list) else 0):
+                    yield from _unsettled(branch, f"{suffix}[{turn}]", records)
+            elif step.type != CONDITION or (record.output or {}).get("branch") == name:
+                yield from _unsettled(branch, suffix, records)
 
 
 def _revive(conn: Connection, run_id: RunId, record: StepRecord, clock: Clock) -> None:

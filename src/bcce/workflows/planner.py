@@ -89,10 +89,10 @@ def plan(definition: WorkflowDefinition, records: Mapping[str, StepRecord], now:
     """What to do now. `is_stopping`: the run was cancelled, so what runs is stopped and nothing begins but compensations."""
     walk = _Walk(records, now)
     result = walk.list(definition.body, "", Strategy.ABORT, is_stopping=is_stopping)
+    if not walk.is_idle:
+        return walk.plan
     if result is _Standing.WELL:
         walk.plan.finish = Finish(None)
-    elif not walk.is_idle:
-        return walk.plan
     elif is_stopping:
         if walk.undo(definition):
             walk.plan.finish = Finish(None, is_stopped=True)
@@ -131,6 +131,8 @@ class _Walk:
             if record is not None and record.state is StepState.COMPLETED and step.type != CONDITION:
                 # Most steps of most lists, so they are passed without another look.
                 over.add(step.id)
+                if step.fallback is not None:
+                    self._leave_fallback(Place(step, suffix))
                 continue
             result = self._place(Place(step, suffix), is_stopping=is_stopping)
             if result is _Standing.RUNNING:
@@ -163,6 +165,8 @@ class _Walk:
         step, record = place.step, self._records.get(place.key)
         if record is None:
             return self._call(place, None, is_stopping=is_stopping)
+        if step.fallback is not None and record.state is not StepState.FAILED:
+            self._leave_fallback(place)
         if record.state is StepState.SKIPPED:
             return _Standing.WELL
         if record.state is StepState.RETRYING:
@@ -201,6 +205,16 @@ class _Walk:
         if found is None or found.state in LIVE_STEPS:
             return self._call(instead, found, is_stopping=False)
         return failure if found.state in (StepState.FAILED, StepState.CANCELLED) else _Standing.WELL
+
+    def _leave_fallback(self, place: Place) -> None:
+        """A fallback that was to be tried again is not, once its step did not fail this time."""
+        record = self._records.get(place.key)
+        if place.step.fallback is None or record is None or record.state in LIVE_STEPS:
+            return
+        instead = Place(place.step.fallback, place.suffix)
+        found = self._records.get(instead.key)
+        if found is not None and found.state is StepState.RETRYING:
+            self.plan.stops.append(Call(instead, found))
 
     def _scope(self, place: Place, record: StepRecord, *, is_stopping: bool) -> _Result:
         """How a scope stands that has begun; when all in it has ended, it is to be settled."""

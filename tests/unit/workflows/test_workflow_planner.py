@@ -144,3 +144,13 @@ def test_what_began_behind_a_failure_that_was_left_behind_is_stopped_too() -> No
     (settle,) = plan(definition, begun | records(b=DONE, c=StepState.CANCELLED), NOW, is_stopping=True).settles
     assert settle.failure is not None
     assert (settle.failure.record.key, settle.is_stopped) == ("c", True)
+
+
+@pytest.mark.parametrize("state", [DONE, StepState.SKIPPED, StepState.CANCELLED])
+def test_a_fallback_that_was_to_be_tried_again_is_left_once_its_step_did_not_fail(state: StepState) -> None:
+    definition = workflow("  - {id: a, type: x, fallback: {type: x}}\n")
+
+    todo = plan(definition, records(a=state, a__fallback=StepState.RETRYING), NOW)
+    assert (calls(todo), stops(todo), todo.finish) == ([], ["a.fallback"], None)
+    assert plan(definition, records(a=state, a__fallback=StepState.CANCELLED), NOW).finish is not None
+    assert stops(plan(definition, records(a=StepState.RETRYING, a__fallback=StepState.RETRYING), NOW)) == []
