@@ -16,8 +16,10 @@ from bcce.storage.doors import Append, Database
 from bcce.storage.errors import CommitUnknown, DatabaseBusy
 from bcce.workflows import planner
 from bcce.workflows.errors import NotRepeatable
+from bcce.workflows.journal import add_items, wake
 from bcce.workflows.model import RunState, StepState
-from bcce.workflows.tables import definitions, steps
+from bcce.workflows.repository import end_run
+from bcce.workflows.tables import definitions, runs, steps
 
 T = TypeVar("T")
 LIMIT = 2
@@ -288,3 +290,58 @@ async def test_a_child_that_takes_long_to_stop_is_asked_once(tmp_path: Path, is_
     assert states == {"g": "failed" if is_late == "scope" else "cancelled", "w": "cancelled"}
     assert child.state is RunState.CANCELLED
     assert (run.epoch < 15, child.wake_seq < 10) == (True, True), (run.epoch, child.wake_seq)
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_a_child_that_needs_an_upgrade_has_not_ended(tmp_path: Path, is_cancelled: bool) -> None:
+    child_text = "name: long\nsteps:\n  - {id: c, type: wait, event: go}\n"
+    async with runtime_at(tmp_path) as (runtime, _):
+        await runtime.workflows.register(ACTOR, child_text, "long.yaml")
+        run_id = await start(runtime, "name: t\nsteps:\n  - {id: w, type: workflow, workflow: long}\n")
+        await until(runtime, run_id, lambda _, records: "w" in records and records["w"].state is StepState.WAITING)
+        (child,) = await runtime.workflows.runs(ACTOR, workflow="long")
+        await until(runtime, child.id, lambda run, records: "c" in records and run.lease_owner is None)
+
+        async def now(state: RunState) -> None:
+            await runtime.db.write(lambda conn: conn.execute(update(runs).where(runs.c.id == child.id).values(state=state)))
+
+        await now(RunState.NEEDS_UPGRADE)
+        if is_cancelled:
+            await runtime.runs.cancel(ACTOR, run_id)
+        else:
+            await runtime.db.write(lambda conn: wake(conn, run_id))
+        runtime.ring(run_id)
+        seen = (await look(runtime, run_id))[0].wake_seq
+        await until(runtime, run_id, lambda run, _: run.seen_seq >= seen or run.state is not RunState.ACTIVE)
+        run, records = await look(runtime, run_id)
+        assert (run.state, records["w"].state) == (RunState.ACTIVE, StepState.WAITING)
+        assert (await look(runtime, child.id))[0].state is RunState.NEEDS_UPGRADE
+
+        # A release that knows its format takes it up.
+        await now(RunState.ACTIVE)
+        if not is_cancelled:
+            await runtime.workflows.signal(ACTOR, child.id, "go", {})
+        runtime.ring(child.id)
+        for each in (child.id, run_id):
+            ended, _ = await finished(runtime, each)
+            assert ended.state is (RunState.CANCELLED if is_cancelled else RunState.COMPLETED)
+
+
+async def test_the_gates_of_a_dead_run_open_again_when_it_is_tried_again(tmp_path: Path) -> None:
+    async with runtime_at(tmp_path) as (runtime, _):
+        run_id = await start(runtime, "name: t\nsteps:\n  - {id: a, type: wait, event: go}\n  - {id: b, type: wait, event: on}\n")
+        await runtime.workflows.signal(ACTOR, run_id, "go", {})
+        runtime.ring(run_id)
+        await until(runtime, run_id, lambda run, records: "b" in records and run.lease_owner is None)
+        await runtime.db.write(lambda conn: add_items(conn, end_run(run_id, RunState.DEAD, output=None, error=None)))
+        assert await open_gates(runtime, run_id) == 0
+
+        await runtime.runs.retry(ACTOR, run_id)
+        runtime.ring(run_id)
+        assert await open_gates(runtime, run_id) == 1
+        await runtime.workflows.signal(ACTOR, run_id, "on", {})
+        runtime.ring(run_id)
+        run, _ = await finished(runtime, run_id)
+
+        assert run.state is RunState.COMPLETED
+        assert await open_gates(runtime, run_id) == 0

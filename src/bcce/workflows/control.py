@@ -27,6 +27,7 @@ from bcce.workflows.integrations.repository import reopen_lanes
 from bcce.workflows.journal import record_fact
 from bcce.workflows.model import Run, RunState, StepRecord, StepState
 from bcce.workflows.service import WorkflowService
+from bcce.workflows.step_type import gate_id
 from bcce.workflows.tables import runs, steps
 
 _RETRYABLE = (RunState.FAILED, RunState.CANCELLED, RunState.DEAD)
@@ -134,6 +135,9 @@ class RunControl:
                 raise NotRepeatable(f"what run {run_id} had done was undone", hint="start a new run, or run it again from a step")
             for record in _unsettled(definition.body, "", records):
                 _revive(conn, run_id, record, self._clock)
+            # A run that ended by itself, and not by its steps, left them waiting and closed their gates.
+            waiting = [gate_id(run_id, record.key, record.attempt) for record in records.values() if record.state is StepState.WAITING]
+            repository.reopen_gates(conn, waiting)
             state = RunState.ACTIVE if turn is None else RunState.QUEUED
             fresh = {"state": state, "error": None, "output": None, "ended_at": None, "cancel_at": None, "crashes": 0}
             conn.execute(update(runs).where(runs.c.id == run_id).values(**fresh, **repository.CLEARED, wake_at=db_now()))

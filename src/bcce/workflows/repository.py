@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from bcce.kit.ids import DefinitionId, RunId, TenantId
+from bcce.kit.ids import DefinitionId, GateId, RunId, TenantId
 from bcce.storage.doors import Item
 from bcce.storage.types import db_now
 from bcce.storage.upsert import upsert
@@ -249,6 +249,12 @@ def has_known_formats(conn: Connection) -> bool:
     return conn.execute(select(runs.c.id).where(*_REVIVABLE).limit(1)).first() is not None
 
 
+def cancel_when_revived(conn: Connection, run_id: RunId) -> None:
+    """Marks a run of a format that this release does not know as to be stopped, once it is active again; nothing for any other."""
+    query = update(runs).where(runs.c.id == run_id, runs.c.state == RunState.NEEDS_UPGRADE, runs.c.cancel_at.is_(None))
+    conn.execute(query.values(cancel_at=db_now()))
+
+
 def end_run(run_id: RunId, state: RunState, *, output: Mapping[str, object] | None, error: Mapping[str, object] | None) -> list[Item]:
     """What ends the run and closes what it left open; to be written under its row lock."""
     key = {"k_run": run_id}
@@ -263,6 +269,11 @@ def open_gate(values: Mapping[str, object]) -> Item:
 def close_gate(run_id: RunId, step_key: str) -> Item:
     """Closes the gates of one step."""
     return _CLOSE_STEP, {"k_run": run_id, "k_step": step_key}
+
+
+def reopen_gates(conn: Connection, gate_ids: Collection[GateId]) -> None:
+    """Opens gates again that were closed with their run."""
+    conn.execute(update(gates).where(gates.c.id.in_(gate_ids)).values(state="open", closed_at=None))
 
 
 def add_signal(conn: Connection, values: Mapping[str, object]) -> bool:

@@ -56,7 +56,7 @@ class WorkflowStep:
         given = cast(WorkflowParams, params)
         child_id = self._child_id(context)
         child = await self._db.read(lambda conn: repository.get_run(conn, child_id, context.tenant_id))
-        if child is not None and (child.state not in repository.LIVE or not given.wait):
+        if child is not None and (child.state in repository.ENDED or not given.wait):
             context.log(f"the run {child.id} of {child.workflow} is {child.state}")
             output = await self._db.read(lambda conn: restored_output(conn, child.id, child.output or {}))
             return Done(result=_result(child, output))
@@ -83,12 +83,15 @@ class WorkflowStep:
         def cancel(conn: Connection) -> Run | None:
             known = repository.get_run(conn, child_id)
             # Said once: whoever tells it all the time keeps it from parking.
-            if known is not None and known.cancel_at is None and wake(conn, child_id):
-                repository.request_cancel(conn, child_id)
+            if known is not None and known.cancel_at is None:
+                if wake(conn, child_id):
+                    repository.request_cancel(conn, child_id)
+                else:
+                    repository.cancel_when_revived(conn, child_id)
             return repository.get_run(conn, child_id)
 
         child = await self._db.write(cancel)
-        if child is None or child.state not in repository.LIVE:
+        if child is None or child.state in repository.ENDED:
             return Done(result=completed({"runId": child_id}))
         return Park(waiting_for=f"the run {child_id} to stop", kind=CHILD_GATE, name=child_id)
 
