@@ -140,7 +140,8 @@ class Recorder:
         """How the run ends with `record`; None when it does not."""
         if len(attempt.records) + 1 < len(attempt.definition.steps) and record.state is StepState.COMPLETED:
             return None
-        if any(other.state in LIVE_STEPS and other.key != record.key for other in attempt.records.values()):
+        # A copy, made at once: in a write this is another thread than the one that begins steps.
+        if any(other.state in LIVE_STEPS and other.key != record.key for other in list(attempt.records.values())):
             # As at the end of each but the last of many steps at once.
             return None
         after = {**attempt.records, record.key: record}

@@ -1,5 +1,6 @@
 """What a step says is bounded, masked and told once; what events say to a reader."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,6 +65,24 @@ def test_what_is_not_stored_yet_stays_and_what_was_said_meanwhile_too() -> None:
 
     step_log.stored(batch)
 
+    assert texts(step_log) == ["second"]
+
+
+def test_what_is_said_while_the_lines_are_being_taken_stays() -> None:
+    step_log = log()
+    step_log.say(AT, "info", "first", None)
+
+    class Busy(list[Any]):
+        """Somebody speaks in another thread just when all have been looked at."""
+
+        def __iter__(self) -> Iterator[Any]:
+            yield from self[:]
+            if len(self) == 1:
+                step_log.say(AT, "info", "second", None)
+
+    step_log._waiting = Busy(step_log._waiting)
+
+    assert texts(step_log) == ["first"]
     assert texts(step_log) == ["second"]
 
 

@@ -85,7 +85,9 @@ class StepLog:
         Args:
             stored: lines and bytes that are stored of the attempt, if it is continued; then `limits` counts from there.
         """
-        lines, left_out = [line for line, _ in self._waiting], self._left_out
+        # A copy, made at once: this may be another thread than the one in which the step goes on saying things.
+        waiting, left_out = list(self._waiting), self._left_out
+        lines = [line for line, _ in waiting]
         if limits is not None:
             room = max(0, limits.lines - stored[0]) if stored[1] < limits.bytes else 0
             lines, left_out = lines[:room], left_out + max(0, len(lines) - room)
@@ -96,7 +98,7 @@ class StepLog:
                 "text": f"… {left_out} line{'s' if left_out > 1 else ''} left out",
             }
             lines.append(mark)
-        return Batch(lines=lines, taken=len(self._waiting), counted=left_out if is_last else 0)
+        return Batch(lines=lines, taken=len(waiting), counted=left_out if is_last else 0)
 
     def stored(self, batch: "Batch") -> None:
         """Forgets what has been stored; what was said meanwhile stays."""
