@@ -4,7 +4,7 @@ Everything that was true when a person agreed is looked at again here, in one tr
 start one wins. There is no other place that makes clearances.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
@@ -131,8 +131,11 @@ class Gate:
         dispatch_id: DispatchId,
         severity: Severity,
         approval_id: ApprovalId | None,
+        may_start: Callable[[Connection], None] = lambda _: None,
     ) -> SignedClearance:
         """Permission to start the action's script once, under `dispatch_id`; the dispatch's row is committed when this returns.
+
+        `may_start` is asked in the same transaction, and raises NotCleared when something stands against it that the gate does not know.
 
         Raises:
             NotCleared: with the first reason that was found.
@@ -153,6 +156,7 @@ class Gate:
             granted = self._approval(conn, context, approval_id, now)
             if plan.incident_id is not None:
                 self._still_firing(conn, context, IncidentId(plan.incident_id))
+            may_start(conn)
             signed_for = replace(clearance, approval_ids=granted)
             self._insert(conn, context, plan, signed_for)
             return signed_for

@@ -124,7 +124,13 @@ class Jobs:
         action, executor = plan.actions[0], self._executors.get(plan.actions[0].target.executor)
         try:
             signed = await self._gate.clear(
-                context, plan, action, dispatch_id=key, severity=launch.severity, approval_id=launch.approval_id
+                context,
+                plan,
+                action,
+                dispatch_id=key,
+                severity=launch.severity,
+                approval_id=launch.approval_id,
+                may_start=launch.may_start,
             )
         except TargetBusy as error:
             # Until the other script ends, the approval runs out, or the alerts are resolved: the gate looks at all of it each time.
