@@ -24,7 +24,7 @@ from bcce.kit.clock import Clock
 from bcce.kit.events import Event
 from bcce.kit.findings import Severity, Verdict, worst
 from bcce.kit.ids import ApprovalId, ClearanceId, DispatchId, Ids, IncidentId
-from bcce.remediation.errors import NotCleared, ScriptBlocked, TargetBusy
+from bcce.remediation.errors import NotCleared, NotYet, ScriptBlocked, TargetBusy
 from bcce.remediation.settings import RemediationSettings
 from bcce.remediation.targets import Targets
 from bcce.safety.model import Judgement
@@ -139,7 +139,7 @@ class Gate:
 
         Raises:
             NotCleared: with the first reason that was found.
-            TargetBusy: another script runs on the target; it will be tried again.
+            NotYet: another script runs on the target (TargetBusy), or this worker's lease is nearly over; it will be tried again.
             StaleEpoch: another worker owns the run.
         """
         require(context.actor, Permission.SCRIPTS_DISPATCH)
@@ -149,7 +149,7 @@ class Gate:
         if now.needed is None:
             raise ScriptBlocked(f"the script is blocked: {why_blocked(now.judgement)}")
         if await context.lease_remaining_s() < MIN_LEASE_S:
-            raise NotCleared("this worker's lease is nearly over, so another may take the run over; it will be tried again")
+            raise NotYet("this worker's lease is nearly over, so another may take the run over; it will be tried again")
         clearance = self._clearance(context, action, now, dispatch_id)
 
         def write(conn: Connection) -> Clearance:
