@@ -144,6 +144,16 @@ async def test_an_unknown_key_has_no_transition(db: Database, frozen_clock: Froz
         await become(db, "dsp_1", DispatchState.STARTED, frozen_clock.now())
 
 
+@pytest.mark.parametrize("state", list(DispatchState))
+async def test_a_dispatch_that_never_ran_is_no_start_of_what_was_approved(
+    db: Database, frozen_clock: FrozenClock, state: DispatchState
+) -> None:
+    row = replace(dispatch(frozen_clock, "dsp_1"), state=state)
+    await insert(db, row)
+    found = await db.read(lambda conn: repository.has_started(conn, row.run_id, row.approval_digest))
+    assert found is (state is not DispatchState.ABANDONED)
+
+
 async def test_a_target_belongs_to_one_dispatch_at_a_time(db: Database, frozen_clock: FrozenClock) -> None:
     at = frozen_clock.now()
     await insert(db, dispatch(frozen_clock, "dsp_1"), dispatch(frozen_clock, "dsp_2"))

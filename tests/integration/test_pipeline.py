@@ -12,10 +12,13 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.integration.workflow_support import ACTOR
 
 from bcce.api.app import create_app
+from bcce.incidents.model import IncidentState
+from bcce.kit.ids import IncidentId
 from bcce.runtime import Settings, open_runtime
-from bcce.runtime.runtime import Overrides
+from bcce.runtime.runtime import Overrides, Runtime
 from bcce.storage.doors import Append, Database
 
 PATIENCE_S = 60.0
@@ -41,8 +44,9 @@ REPAIR = 'echo "$BCCE_CORRELATION_ID" >> "$FOLDER/effects"\ntouch -- "$FOLDER/we
 class Story:
     """One server and the world around it."""
 
-    def __init__(self, client: httpx.AsyncClient, world: Path) -> None:
+    def __init__(self, client: httpx.AsyncClient, world: Path, runtime: Runtime) -> None:
         self.client = client
+        self.runtime = runtime
         self.world = world
         self._started_at = datetime.now(UTC).isoformat()
 
@@ -99,6 +103,14 @@ class Story:
     async def ended(self) -> Any:
         return await self.until(lambda view: view["state"] in ("closed", "escalated") and (view.get("run") or {}).get("state") != "active")
 
+    async def escalate(self, incident_id: str) -> None:
+        """Hands the incident to a person, whatever its workflow does."""
+        await self.runtime.db.write(
+            lambda conn: self.runtime.incidents.transition(
+                ACTOR, conn, IncidentId(incident_id), IncidentState.ESCALATED, "a person has it", correlation_id="cor_test"
+            )
+        )
+
     def effects(self) -> list[str]:
         file = self.world / "effects"
         return file.read_text().splitlines() if file.exists() else []
@@ -125,7 +137,7 @@ async def told(
         token = (home / "admin.token").read_text().strip()
         transport = httpx.ASGITransport(create_app(runtime))
         async with httpx.AsyncClient(transport=transport, base_url="http://test", headers={"Authorization": f"Bearer {token}"}) as client:
-            yield Story(client, world)
+            yield Story(client, world, runtime)
 
 
 @pytest.fixture
@@ -376,6 +388,65 @@ async def test_what_cannot_be_known_locks_the_target_until_a_person_says_what_wa
     await story.decide("approve")
     await story.until(lambda _: len(story.effects()) == 2)
     assert (await story.call("GET", "/audit"))["ok"] is True
+
+
+async def test_no_script_starts_for_an_incident_that_a_person_has(story: Story) -> None:
+    await story.load()
+    await story.webhook("firing")
+    asked = await story.asked()
+    await story.escalate(asked["id"])
+    await story.decide("approve")
+    view = await story.ended()
+    await story.call("POST", f"/runs/{view['run']['id']}/retry")
+    again = await story.until(lambda view: any(step["id"] == "repair" and step["attempt"] == 2 for step in view["run"]["steps"]))
+    again = await story.until(lambda view: view["run"]["state"] == "failed")
+
+    assert (again["state"], again["run"]["error"]["code"]) == ("escalated", "not-cleared")
+    assert (again["dispatches"], story.effects()) == ([], [])
+
+
+async def test_the_outcome_of_a_script_is_recorded_whatever_became_of_its_incident(story: Story) -> None:
+    await story.load(SLOW, patience_s=1)
+    await story.webhook("firing")
+    await story.decide("approve")
+    view = await story.until(lambda view: [item["state"] for item in view["dispatches"]] == ["started"])
+    await story.escalate(view["id"])
+    (story.world / "go").touch()
+    view = await story.until(lambda view: view["dispatches"][0]["state"] != "started")
+
+    assert (view["dispatches"][0]["state"], view["dispatches"][0]["exitCode"], view["state"]) == ("succeeded", 0, "escalated")
+    assert "script-ended" in [entry["kind"] for entry in view["timeline"]]
+
+
+CALLS = """version: "1.0"
+name: calls
+inputs: {incident: {type: string}}
+steps:
+  - {id: context, type: incident.context, incident: "{{ inputs.incident }}"}
+  - {id: call, type: workflow, workflow: fails, on_failure: continue}
+  - {id: pause, type: wait, duration: 500ms}
+  - {id: plan, type: plan.create, incident: "{{ inputs.incident }}"}
+  - {id: check, type: script.check, plan: "{{ steps.plan.output.plan }}"}
+  - {id: approval, type: approval, incident: "{{ inputs.incident }}", plan: "{{ steps.plan.output.plan }}"}
+  - id: repair
+    type: script.dispatch
+    incident: "{{ inputs.incident }}"
+    plan: "{{ steps.plan.output.plan }}"
+    approval: "{{ steps.approval.output.approval }}"
+"""
+
+
+async def test_a_workflow_that_is_called_hands_nothing_to_a_person_by_its_failure(tmp_path: Path, sqlite_url: str) -> None:
+    async with told(tmp_path, sqlite_url, workflow="calls") as story:
+        fails = 'version: "1.0"\nname: fails\nsteps:\n  - {id: no, type: transform, value: "{{ 1 // 0 }}"}\n'
+        await story.runtime.workflows.register(ACTOR, fails, "fails.yaml")
+        await story.runtime.workflows.register(ACTOR, CALLS, "calls.yaml")
+        await story.load()
+        await story.webhook("firing")
+        await story.decide("approve")
+        view = await story.until(lambda view: view["run"]["state"] != "active")
+
+    assert (view["run"]["state"], view["state"], story.effects()) == ("completed", "verifying", ["story-0001"])
 
 
 async def test_a_script_that_changed_after_the_approval_does_not_run(tmp_path: Path, sqlite_url: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,22 @@ async def test_the_operators_switch_and_limit_hold(tmp_path: Path) -> None:
         await finished(runtime, await start(runtime, shell("df -h /", extra="    with: {timeout: 1h}\n")))
 
     assert [item.clearance.timeout_s for item in executor.starts] == [5]
+
+
+async def test_a_script_waits_while_the_lease_of_its_worker_is_nearly_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bcce.remediation.jobs._BUSY_PAUSE", timedelta(milliseconds=50))
+    monkeypatch.setattr("bcce.remediation.gate.MIN_LEASE_S", 1e9)
+    executor = recording(tmp_path)
+    async with shell_runtime(tmp_path, executor=executor) as runtime:
+        run_id = await start(runtime, shell("df -h /"))
+        await until(runtime, run_id, lambda _, records: "clean" in records and records["clean"].state is StepState.WAITING)
+        record = await only(runtime, run_id)
+        assert "lease is nearly over" in (record.waiting_for or "")
+        assert executor.starts == []
+        monkeypatch.undo()
+        run, _ = await finished(runtime, run_id)
+
+    assert run.state is RunState.COMPLETED
 
 
 async def test_a_policy_that_blocks_fails_the_step(tmp_path: Path) -> None:

@@ -36,8 +36,12 @@ def list_for_step(conn: Connection, run_id: str, step_key: str) -> list[Dispatch
 
 
 def has_started(conn: Connection, run_id: str, approval_digest: str) -> bool:
-    """Whether a run has a dispatch of what the digest names."""
-    query = select(dispatches.c.id).where(dispatches.c.run_id == run_id, dispatches.c.approval_digest == approval_digest)
+    """Whether a run has a dispatch of what the digest names; one that is proven never to have run does not count."""
+    query = select(dispatches.c.id).where(
+        dispatches.c.run_id == run_id,
+        dispatches.c.approval_digest == approval_digest,
+        dispatches.c.state != DispatchState.ABANDONED,
+    )
     return conn.execute(query.limit(1)).first() is not None
 
 

@@ -21,7 +21,13 @@ class NotApproved(NotCleared):
     code = "not-approved"
 
 
-class TargetBusy(NotCleared):
+class NotYet(NotCleared):
+    """The gate cannot clear the script at this moment; the step waits and asks it again."""
+
+    code = "not-yet-cleared"
+
+
+class TargetBusy(NotYet):
     """Another script runs on the target, so this one waits for it."""
 
     code = "target-busy"

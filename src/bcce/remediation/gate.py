@@ -4,7 +4,7 @@ Everything that was true when a person agreed is looked at again here, in one tr
 start one wins. There is no other place that makes clearances.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from bcce.kit.clock import Clock
 from bcce.kit.events import Event
 from bcce.kit.findings import Severity, Verdict, worst
 from bcce.kit.ids import ApprovalId, ClearanceId, DispatchId, Ids, IncidentId
-from bcce.remediation.errors import NotCleared, ScriptBlocked, TargetBusy
+from bcce.remediation.errors import NotCleared, NotYet, ScriptBlocked, TargetBusy
 from bcce.remediation.settings import RemediationSettings
 from bcce.remediation.targets import Targets
 from bcce.safety.model import Judgement
@@ -131,12 +131,15 @@ class Gate:
         dispatch_id: DispatchId,
         severity: Severity,
         approval_id: ApprovalId | None,
+        may_start: Callable[[Connection], None] = lambda _: None,
     ) -> SignedClearance:
         """Permission to start the action's script once, under `dispatch_id`; the dispatch's row is committed when this returns.
 
+        `may_start` is asked in the same transaction, and raises NotCleared when something stands against it that the gate does not know.
+
         Raises:
             NotCleared: with the first reason that was found.
-            TargetBusy: another script runs on the target; it will be tried again.
+            NotYet: another script runs on the target (TargetBusy), or this worker's lease is nearly over; it will be tried again.
             StaleEpoch: another worker owns the run.
         """
         require(context.actor, Permission.SCRIPTS_DISPATCH)
@@ -146,13 +149,14 @@ class Gate:
         if now.needed is None:
             raise ScriptBlocked(f"the script is blocked: {why_blocked(now.judgement)}")
         if await context.lease_remaining_s() < MIN_LEASE_S:
-            raise NotCleared("this worker's lease is nearly over, so another may take the run over; it will be tried again")
+            raise NotYet("this worker's lease is nearly over, so another may take the run over; it will be tried again")
         clearance = self._clearance(context, action, now, dispatch_id)
 
         def write(conn: Connection) -> Clearance:
             granted = self._approval(conn, context, approval_id, now)
             if plan.incident_id is not None:
                 self._still_firing(conn, context, IncidentId(plan.incident_id))
+            may_start(conn)
             signed_for = replace(clearance, approval_ids=granted)
             self._insert(conn, context, plan, signed_for)
             return signed_for

@@ -16,7 +16,7 @@ from bcce.kit.ids import DispatchId, Ids
 from bcce.kit.redact import MASK, mask_text
 from bcce.kit.text import clean
 from bcce.plugins import Services
-from bcce.remediation.errors import DispatchFailed, TargetBusy
+from bcce.remediation.errors import DispatchFailed, NotYet
 from bcce.remediation.executors import Executors
 from bcce.remediation.gate import Gate
 from bcce.remediation.launch import JobEnd, Launch
@@ -124,10 +124,16 @@ class Jobs:
         action, executor = plan.actions[0], self._executors.get(plan.actions[0].target.executor)
         try:
             signed = await self._gate.clear(
-                context, plan, action, dispatch_id=key, severity=launch.severity, approval_id=launch.approval_id
+                context,
+                plan,
+                action,
+                dispatch_id=key,
+                severity=launch.severity,
+                approval_id=launch.approval_id,
+                may_start=launch.may_start,
             )
-        except TargetBusy as error:
-            # Until the other script ends, the approval runs out, or the alerts are resolved: the gate looks at all of it each time.
+        except NotYet as error:
+            # Until the target is free and the lease renewed, the approval runs out, or the alerts are resolved: the gate looks each time.
             return Park(waiting_for=error.message, kind="dispatch", name="target", wake_after=_BUSY_PAUSE)
         try:
             await executor.start(key, signed, action.script)

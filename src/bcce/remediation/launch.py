@@ -23,14 +23,16 @@ def dispatch_keys(context: StepContext, *parts: str) -> tuple[DispatchId, ...]:
 class Launch:
     """What is to be started for a step.
 
-    `keys` are those of its starts; `approval_id` is the approval that covers it, None if none is needed; `on_start` is database work that
-    belongs to the record of the start.
+    `keys` are those of its starts; `approval_id` is the approval that covers it, None if none is needed. `may_start` looks, in the
+    transaction that clears the script, whether anything else stands against it, and raises NotCleared then. `on_start` is database work
+    that belongs to the record of the start: the script runs by then, so it has to find a way whatever has happened meanwhile.
     """
 
     plan: Plan
     severity: Severity
     keys: tuple[DispatchId, ...]
     approval_id: ApprovalId | None = None
+    may_start: Callable[[Connection], None] = lambda _: None
     on_start: Callable[[Connection], None] = lambda _: None
 
 

@@ -235,6 +235,8 @@ class Pipeline:
         incident = incidents.get(conn, row.tenant_id, IncidentId(str(subject))) if subject else None
         if incident is None or incident.state in TERMINAL or incident.state is IncidentState.ESCALATED:
             return
+        if incident.run_id != row.data.get("workflowId"):
+            return  # a workflow that its own one calls: what its failure means is for the caller to say
         reason = f"the workflow failed at step {row.data.get('stepId')}: {row.data.get('error')}"
         if row.type == "workflow.cancelled":
             reason = "somebody cancelled its workflow"

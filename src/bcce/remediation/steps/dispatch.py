@@ -5,10 +5,13 @@ from typing import cast
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from bcce.incidents.model import IncidentState
+from bcce.incidents import repository as incidents
+from bcce.incidents.errors import IllegalTransition
+from bcce.incidents.model import TRANSITIONS, IncidentState
 from bcce.incidents.service import IncidentService
 from bcce.kit.ids import ApprovalId, IncidentId
 from bcce.plugins import Services
+from bcce.remediation.errors import NotCleared
 from bcce.remediation.jobs import Jobs
 from bcce.remediation.launch import JobEnd, Launch, dispatch_keys
 from bcce.remediation.plans import load_repair
@@ -66,15 +69,14 @@ class DispatchStep:
 
         def on_start(conn: Connection) -> None:
             reason = f"started {action.title!r} on {action.target.name}"
-            self._incidents.transition(
-                context.actor, conn, incident_id, IncidentState.REMEDIATING, reason, correlation_id=context.correlation_id
-            )
+            self._move(conn, context, incident_id, IncidentState.REMEDIATING, reason)
 
         return Launch(
             plan=plan,
             severity=severity,
             keys=dispatch_keys(context),
             approval_id=ApprovalId(given.approval) if given.approval is not None else None,
+            may_start=lambda conn: _check_incident(conn, context, incident_id),
             on_start=on_start,
         )
 
@@ -83,12 +85,27 @@ class DispatchStep:
         ended.record(conn)
         if ended.exit_code is not None and ended.dispatch.incident_id is not None:
             reason = f"script ended with exit code {ended.exit_code}; looking whether it helped"
-            self._incidents.transition(
-                context.actor,
-                conn,
-                IncidentId(ended.dispatch.incident_id),
-                IncidentState.VERIFYING,
-                reason,
-                correlation_id=context.correlation_id,
-            )
+            self._move(conn, context, IncidentId(ended.dispatch.incident_id), IncidentState.VERIFYING, reason)
         return completed(ended.to_dict())
+
+    def _move(self, conn: Connection, context: StepContext, incident_id: IncidentId, to: IncidentState, reason: str) -> None:
+        """Moves the incident along with its script; one that was moved elsewhere meanwhile stays there, and is told.
+
+        What became of a script must be recorded whatever has become of the incident.
+        """
+        try:
+            self._incidents.transition(context.actor, conn, incident_id, to, reason, correlation_id=context.correlation_id)
+        except IllegalTransition:
+            kind = "script-started" if to is IncidentState.REMEDIATING else "script-ended"
+            self._incidents.note(context.actor, conn, incident_id, kind, reason)
+
+
+def _check_incident(conn: Connection, context: StepContext, incident_id: IncidentId) -> None:
+    """Nothing is started for an incident that was handed to a person, or that is over."""
+    incident = incidents.get(conn, context.tenant_id, incident_id, for_update=True)
+    state = incident.state if incident is not None else IncidentState.CLOSED
+    if state is not IncidentState.REMEDIATING and IncidentState.REMEDIATING not in TRANSITIONS[state]:
+        raise NotCleared(
+            f"incident {incident_id} is {state}, so no script is started for it",
+            hint="whoever has the incident repairs it by hand, or starts a workflow with a `shell` step",
+        )
