@@ -39,7 +39,7 @@ from bcce.storage.outbox import event_item
 from bcce.workflows.step_type import StepContext
 
 #: Names the rules of `approvals.requirement`; a change of them gets a new name, so that old approvals no longer fit.
-_REQUIREMENT = "requirement/3"
+_REQUIREMENT = "requirement/4"
 #: Nothing leaves this process with less than this left of the worker's lease: another worker may believe it dead by then.
 MIN_LEASE_S = 5.0
 
@@ -102,17 +102,19 @@ class Gate:
             bound.append(_bound(action, "undo", action.undo, target, undo.judgement))
             judgement = _both(judgement, undo.judgement)
             count, reasons = max(count, undo.approvals), (*reasons, *(item for item in undo.reasons if item not in reasons))
-        digest = approval_digest(
-            bound,
-            plan=plan.to_dict(),
-            policy_version=f"{_REQUIREMENT} {script.policy_version}",
-            validator_version=judgement.validator_version,
-        )
         needed = None
         if judgement.verdict is not Verdict.BLOCK:
             # An incident's severity is a reason to ask; that of no incident is only what the policy has to assume.
             known = severity if plan.incident_id is not None else None
             needed = requirement(judgement.verdict, judgement.effects, known, count=count, reasons=reasons, min_count=action.min_approvals)
+        # Whoever agreed as one of two people did not agree to decide alone, nor the other way round: another number is asked for anew.
+        people = max(1, needed.count if needed is not None else count)
+        digest = approval_digest(
+            bound,
+            plan=plan.to_dict(),
+            policy_version=f"{_REQUIREMENT} people/{people} {script.policy_version}",
+            validator_version=judgement.validator_version,
+        )
         return Assessment(judgement=judgement, policy=script.policy_version, needed=needed, digest=digest)
 
     def _decide(self, actor: Actor, action: PlannedAction, script: Script, severity: Severity) -> Decision:
@@ -189,7 +191,8 @@ class Gate:
             return ()
         found = approvals.get(conn, approval_id, context.tenant_id) if approval_id is not None else None
         is_ours = found is not None and found.run_id == context.run_id
-        if found is None or not is_ours or not approvals.is_granted(conn, found.id, now.digest, self._clock.now()):
+        is_enough = found is not None and now.needed is not None and found.required_count >= now.needed.count
+        if found is None or not is_ours or not is_enough or not approvals.is_granted(conn, found.id, now.digest, self._clock.now()):
             raise NotCleared(
                 "no valid approval covers this script, target and plan as they are now", hint="look at the plan again and approve it anew"
             )
