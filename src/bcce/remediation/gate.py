@@ -24,7 +24,7 @@ from bcce.kit.clock import Clock
 from bcce.kit.events import Event
 from bcce.kit.findings import Severity, Verdict, worst
 from bcce.kit.ids import ApprovalId, ClearanceId, DispatchId, Ids, IncidentId
-from bcce.remediation.errors import NotCleared, ScriptBlocked, TargetBusy
+from bcce.remediation.errors import NotCleared, RunHeld, ScriptBlocked, TargetBusy
 from bcce.remediation.settings import RemediationSettings
 from bcce.remediation.targets import Targets
 from bcce.safety.model import Judgement
@@ -36,10 +36,14 @@ from bcce.security.authz import Permission, require
 from bcce.security.crypto import Signer
 from bcce.storage.doors import run as run_items
 from bcce.storage.outbox import event_item
+from bcce.workflows import repository as workflows
+from bcce.workflows.model import RunState
 from bcce.workflows.step_type import StepContext
 
 #: Names the rules of `approvals.requirement`; a change of them gets a new name, so that old approvals no longer fit.
 _REQUIREMENT = "requirement/4"
+#: Ends the key of a step that undoes another, but for the numbers of its turns.
+_COMPENSATION = ".compensate"
 #: Nothing leaves this process with less than this left of the worker's lease: another worker may believe it dead by then.
 MIN_LEASE_S = 5.0
 
@@ -139,6 +143,7 @@ class Gate:
         Raises:
             NotCleared: with the first reason that was found.
             TargetBusy: another script runs on the target; it will be tried again.
+            RunHeld: the run is paused or being cancelled; it will be tried again.
             StaleEpoch: another worker owns the run.
         """
         require(context.actor, Permission.SCRIPTS_DISPATCH)
@@ -152,6 +157,7 @@ class Gate:
         clearance = self._clearance(context, action, now, dispatch_id)
 
         def write(conn: Connection) -> Clearance:
+            _check_not_held(conn, context)
             granted = self._approval(conn, context, approval_id, now)
             if plan.incident_id is not None:
                 self._still_firing(conn, context, IncidentId(plan.incident_id))
@@ -238,6 +244,19 @@ class Gate:
                 event_item(self._ids, event, correlation_id=context.correlation_id),
             ],
         )
+
+
+def _check_not_held(conn: Connection, context: StepContext) -> None:
+    """Whoever was told that a run is paused or cancelled can rely on it: nothing starts in it but what undoes, when it is cancelled.
+
+    The caller's write has locked the run's row, so of that and a start one wins.
+    """
+    state, is_stopping = workflows.standing(conn, context.run_id)
+    undoes = context.key.partition("[")[0].endswith(_COMPENSATION)
+    if state is RunState.PAUSED:
+        raise RunHeld("the run is paused")
+    if is_stopping and not undoes:
+        raise RunHeld("the run is being cancelled")
 
 
 def why_blocked(judgement: Judgement) -> str:

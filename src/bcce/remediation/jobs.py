@@ -16,7 +16,7 @@ from bcce.kit.ids import DispatchId, Ids
 from bcce.kit.redact import MASK, mask_text
 from bcce.kit.text import clean
 from bcce.plugins import Services
-from bcce.remediation.errors import DispatchFailed, TargetBusy
+from bcce.remediation.errors import DispatchFailed, RunHeld, TargetBusy
 from bcce.remediation.executors import Executors
 from bcce.remediation.gate import Gate
 from bcce.remediation.launch import JobEnd, Launch
@@ -126,6 +126,9 @@ class Jobs:
             signed = await self._gate.clear(
                 context, plan, action, dispatch_id=key, severity=launch.severity, approval_id=launch.approval_id
             )
+        except RunHeld as error:
+            # It starts when the run goes on; of a run that is being cancelled the step is stopped at the next look.
+            return Park(waiting_for=error.message, kind="dispatch", name="run", wake_after=_BUSY_PAUSE)
         except TargetBusy as error:
             # Until the other script ends, the approval runs out, or the alerts are resolved: the gate looks at all of it each time.
             return Park(waiting_for=error.message, kind="dispatch", name="target", wake_after=_BUSY_PAUSE)
