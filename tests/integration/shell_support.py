@@ -10,7 +10,7 @@ from tests.integration.workflow_support import ACTOR, look
 
 from bcce.approvals.model import Approval, ApprovalState, Decision
 from bcce.execution.executor import Executor
-from bcce.execution.model import Dispatch, Script
+from bcce.execution.model import Dispatch, Probe, Script, Target
 from bcce.kit.clock import SystemClock
 from bcce.kit.ids import RunId
 from bcce.runtime.runtime import Overrides, Runtime, open_runtime
@@ -53,6 +53,21 @@ def recording(home: Path, ending: Callable[[Script], Ending | None] = lambda _: 
     """An executor that starts nothing, in place of the local one."""
     keys = StateKeys.load_or_create(home / "keys")
     return RecordingExecutor(clock=SystemClock(), verifier=keys.signer.verifier(), name="local", ending=ending)
+
+
+class Probing(RecordingExecutor):
+    """Starts nothing, and looks at a target as long as the test wants."""
+
+    def __init__(self, home: Path, ending: Callable[[Script], Ending | None] = lambda _: Ending()) -> None:
+        keys = StateKeys.load_or_create(home / "keys")
+        super().__init__(clock=SystemClock(), verifier=keys.signer.verifier(), name="local", ending=ending)
+        self.begun = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def probe(self, target: Target) -> Probe:
+        self.begun.set()
+        await self.go_on.wait()
+        return await super().probe(target)
 
 
 def shell(script: str, *, extra: str = "", step: str = "clean") -> str:

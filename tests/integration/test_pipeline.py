@@ -12,10 +12,12 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 from tests.integration.workflow_support import ACTOR
 
 from bcce.api.app import create_app
 from bcce.incidents.model import IncidentState
+from bcce.incidents.tables import incidents
 from bcce.kit.ids import IncidentId
 from bcce.runtime import Settings, open_runtime
 from bcce.runtime.runtime import Overrides, Runtime
@@ -274,6 +276,24 @@ async def test_an_approval_under_another_policy_covers_nothing(tmp_path: Path, s
     digests = {item["digest"] for item in after["approvals"]}
     assert before["approvals"][0]["digest"] in digests
     assert (len(digests), story.effects()) == (2, [])
+
+
+async def test_an_incident_that_became_worse_asks_as_many_people_as_it_now_needs(tmp_path: Path, sqlite_url: str) -> None:
+    policy = "approvals:\n  - {id: two, severities: [critical], effects: [writes], count: 2}\n"
+    async with told(tmp_path, sqlite_url, policy=policy) as story:
+        await story.load()
+        await story.webhook("firing")
+        asked = await story.asked()
+        before = asked["approvals"][-1]
+        # As when an alert that fires again says so.
+        worse = update(incidents).where(incidents.c.id == asked["id"]).values(severity="critical")
+        await story.runtime.db.write(lambda conn: conn.execute(worse))
+        await story.call("POST", f"/approvals/{before['id']}/approve", json={"digest": before["digest"], "comment": "one person"})
+        view = await story.until(lambda view: len(view["approvals"]) == 2 or view["state"] == "escalated" or bool(story.effects()))
+
+    after = view["approvals"][-1]
+    assert (before["requiredCount"], after["requiredCount"], after["state"], story.effects()) == (1, 2, "pending", [])
+    assert before["digest"] != after["digest"]
 
 
 async def test_exit_code_zero_is_no_success(story: Story) -> None:

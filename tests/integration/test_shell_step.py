@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.integration.shell_support import ANN, BOB, MARKS, answer, asked, dispatches, only, recording, shell, shell_runtime
+from tests.integration.shell_support import ANN, BOB, MARKS, Probing, answer, asked, dispatches, only, recording, shell, shell_runtime
 from tests.integration.workflow_support import ACTOR, finished, open_gates, start, until
 
 from bcce.approvals.errors import MayNotApprove
@@ -288,3 +288,70 @@ async def test_a_cancelled_run_takes_its_question_back(tmp_path: Path) -> None:
         assert (run.state, states) == (RunState.CANCELLED, {"clean": "cancelled"})
         assert (await runtime.approvals.get(ACTOR, question.id)).approval.state is ApprovalState.REVOKED
     assert executor.starts == []
+
+
+async def test_nothing_starts_after_a_cancel_although_the_step_was_about_to(tmp_path: Path) -> None:
+    executor = Probing(tmp_path)
+    async with shell_runtime(tmp_path, executor=executor) as runtime:
+        run_id = await start(runtime, shell("df -h /"))
+        await executor.begun.wait()
+        await runtime.runs.cancel(ACTOR, run_id)
+        executor.go_on.set()
+        run, states = await finished(runtime, run_id)
+
+        assert (run.state, states) == (RunState.CANCELLED, {"clean": "cancelled"})
+        assert (executor.starts, await dispatches(runtime)) == ([], [])
+
+
+async def test_nothing_starts_in_a_paused_run_until_it_goes_on(tmp_path: Path) -> None:
+    executor = Probing(tmp_path)
+    async with shell_runtime(tmp_path, executor=executor) as runtime:
+        run_id = await start(runtime, shell("df -h /"))
+        await executor.begun.wait()
+        await runtime.runs.pause(ACTOR, run_id)
+        executor.go_on.set()
+        await until(runtime, run_id, lambda _, records: "clean" in records and records["clean"].waiting_for == "the run is paused")
+        assert (executor.starts, await dispatches(runtime)) == ([], [])
+
+        await runtime.runs.resume(ACTOR, run_id)
+        runtime.ring(run_id)
+        run, _ = await finished(runtime, run_id)
+
+    assert (run.state, len(executor.starts)) == (RunState.COMPLETED, 1)
+
+
+async def test_a_compensation_runs_in_a_run_that_is_cancelled(tmp_path: Path) -> None:
+    executor = recording(tmp_path)
+    steps = shell("df -h /", extra="    compensate: {type: shell, script: uptime}\n") + "  - {id: idle, type: wait, duration: 1h}\n"
+    async with shell_runtime(tmp_path, executor=executor) as runtime:
+        run_id = await start(runtime, steps)
+        await until(runtime, run_id, lambda _, records: "idle" in records)
+        await runtime.runs.cancel(ACTOR, run_id)
+        runtime.ring(run_id)
+        run, states = await finished(runtime, run_id)
+
+    assert (run.state, states["clean.compensate"]) == (RunState.CANCELLED, "completed")
+    assert [item.script.text.strip() for item in executor.starts] == ["df -h /", "uptime"]
+
+
+async def test_a_script_is_stopped_although_its_step_waits_for_a_turn(tmp_path: Path) -> None:
+    executor = Probing(tmp_path, lambda _: None)
+    executor.go_on.set()
+    async with shell_runtime(tmp_path, executor=executor, workflows={"type_limits": {"shell": 1}}) as runtime:
+        first = await start(runtime, shell("df -h /"))
+        await until(runtime, first, lambda *_: bool(executor.starts))
+        executor.begun.clear()
+        executor.go_on.clear()
+        second = await start(runtime, shell("uptime").replace("name: test", "name: holds"))
+        await executor.begun.wait()
+        await asyncio.sleep(0.5)  # by now the first run asks for its turn, to look at its script
+        await runtime.runs.cancel(ACTOR, first)
+        runtime.ring(first)
+        run, states = await finished(runtime, first)
+
+        assert (run.state, states) == (RunState.CANCELLED, {"clean": "cancelled"})
+        assert [item.state for item in await dispatches(runtime)] == [DispatchState.STOPPED]
+        await runtime.runs.cancel(ACTOR, second)
+        executor.go_on.set()
+        await finished(runtime, second)
+        assert len(executor.starts) == 1

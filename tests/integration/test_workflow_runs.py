@@ -65,6 +65,18 @@ async def test_a_type_has_its_limit(tmp_path: Path) -> None:
     assert work.most == 1
 
 
+async def test_a_step_that_waits_for_a_turn_of_its_type_never_begins_after_a_cancel(tmp_path: Path) -> None:
+    steps = "".join(f"  - {{id: s{n}, type: marked, seconds: 0.5, depends_on: []}}\n" for n in range(2))
+    async with runtime_at(tmp_path, type_limits={"marked": 1}) as (runtime, _):
+        run_id = await start(runtime, text(steps))
+        await until(runtime, run_id, lambda _, records: len(records) == 1)
+        await runtime.runs.cancel(ACTOR, run_id)
+        runtime.ring(run_id)
+        run, states = await finished(runtime, run_id)
+
+    assert (run.state, states) == (RunState.CANCELLED, {"s0": "completed", "s1": "cancelled"})
+
+
 async def test_a_loop_takes_some_at_a_time_and_collects_results(opened: tuple[Runtime, Work]) -> None:
     runtime, work = opened
     loop = (

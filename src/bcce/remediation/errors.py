@@ -33,6 +33,12 @@ class TargetBusy(NotYet):
     code = "target-busy"
 
 
+class RunHeld(NotCleared):
+    """The run is paused or being cancelled, so the script waits for what becomes of the run."""
+
+    code = "run-held"
+
+
 class UnknownTarget(NotFound):
     """No target of that name is configured."""
 

@@ -24,7 +24,7 @@ from bcce.kit.clock import Clock
 from bcce.kit.events import Event
 from bcce.kit.findings import Severity, Verdict, worst
 from bcce.kit.ids import ApprovalId, ClearanceId, DispatchId, Ids, IncidentId
-from bcce.remediation.errors import NotCleared, NotYet, ScriptBlocked, TargetBusy
+from bcce.remediation.errors import NotCleared, NotYet, RunHeld, ScriptBlocked, TargetBusy
 from bcce.remediation.settings import RemediationSettings
 from bcce.remediation.targets import Targets
 from bcce.safety.model import Judgement
@@ -36,10 +36,14 @@ from bcce.security.authz import Permission, require
 from bcce.security.crypto import Signer
 from bcce.storage.doors import run as run_items
 from bcce.storage.outbox import event_item
+from bcce.workflows import repository as workflows
+from bcce.workflows.model import RunState
 from bcce.workflows.step_type import StepContext
 
 #: Names the rules of `approvals.requirement`; a change of them gets a new name, so that old approvals no longer fit.
-_REQUIREMENT = "requirement/3"
+_REQUIREMENT = "requirement/4"
+#: Ends the key of a step that undoes another, but for the numbers of its turns.
+_COMPENSATION = ".compensate"
 #: Nothing leaves this process with less than this left of the worker's lease: another worker may believe it dead by then.
 MIN_LEASE_S = 5.0
 
@@ -102,17 +106,19 @@ class Gate:
             bound.append(_bound(action, "undo", action.undo, target, undo.judgement))
             judgement = _both(judgement, undo.judgement)
             count, reasons = max(count, undo.approvals), (*reasons, *(item for item in undo.reasons if item not in reasons))
-        digest = approval_digest(
-            bound,
-            plan=plan.to_dict(),
-            policy_version=f"{_REQUIREMENT} {script.policy_version}",
-            validator_version=judgement.validator_version,
-        )
         needed = None
         if judgement.verdict is not Verdict.BLOCK:
             # An incident's severity is a reason to ask; that of no incident is only what the policy has to assume.
             known = severity if plan.incident_id is not None else None
             needed = requirement(judgement.verdict, judgement.effects, known, count=count, reasons=reasons, min_count=action.min_approvals)
+        # Whoever agreed as one of two people did not agree to decide alone, nor the other way round: another number is asked for anew.
+        people = max(1, needed.count if needed is not None else count)
+        digest = approval_digest(
+            bound,
+            plan=plan.to_dict(),
+            policy_version=f"{_REQUIREMENT} people/{people} {script.policy_version}",
+            validator_version=judgement.validator_version,
+        )
         return Assessment(judgement=judgement, policy=script.policy_version, needed=needed, digest=digest)
 
     def _decide(self, actor: Actor, action: PlannedAction, script: Script, severity: Severity) -> Decision:
@@ -140,6 +146,7 @@ class Gate:
         Raises:
             NotCleared: with the first reason that was found.
             NotYet: another script runs on the target (TargetBusy), or this worker's lease is nearly over; it will be tried again.
+            RunHeld: the run is paused or being cancelled; it will be tried again.
             StaleEpoch: another worker owns the run.
         """
         require(context.actor, Permission.SCRIPTS_DISPATCH)
@@ -153,6 +160,7 @@ class Gate:
         clearance = self._clearance(context, action, now, dispatch_id)
 
         def write(conn: Connection) -> Clearance:
+            _check_not_held(conn, context)
             granted = self._approval(conn, context, approval_id, now)
             if plan.incident_id is not None:
                 self._still_firing(conn, context, IncidentId(plan.incident_id))
@@ -193,7 +201,8 @@ class Gate:
             return ()
         found = approvals.get(conn, approval_id, context.tenant_id) if approval_id is not None else None
         is_ours = found is not None and found.run_id == context.run_id
-        if found is None or not is_ours or not approvals.is_granted(conn, found.id, now.digest, self._clock.now()):
+        is_enough = found is not None and now.needed is not None and found.required_count >= now.needed.count
+        if found is None or not is_ours or not is_enough or not approvals.is_granted(conn, found.id, now.digest, self._clock.now()):
             raise NotCleared(
                 "no valid approval covers this script, target and plan as they are now", hint="look at the plan again and approve it anew"
             )
@@ -239,6 +248,19 @@ class Gate:
                 event_item(self._ids, event, correlation_id=context.correlation_id),
             ],
         )
+
+
+def _check_not_held(conn: Connection, context: StepContext) -> None:
+    """Whoever was told that a run is paused or cancelled can rely on it: nothing starts in it but what undoes, when it is cancelled.
+
+    The caller's write has locked the run's row, so of that and a start one wins.
+    """
+    state, is_stopping = workflows.standing(conn, context.run_id)
+    undoes = context.key.partition("[")[0].endswith(_COMPENSATION)
+    if state is RunState.PAUSED:
+        raise RunHeld("the run is paused")
+    if is_stopping and not undoes:
+        raise RunHeld("the run is being cancelled")
 
 
 def why_blocked(judgement: Judgement) -> str:

@@ -16,7 +16,7 @@ from bcce.kit.ids import DispatchId, Ids
 from bcce.kit.redact import MASK, mask_text
 from bcce.kit.text import clean
 from bcce.plugins import Services
-from bcce.remediation.errors import DispatchFailed, NotYet
+from bcce.remediation.errors import DispatchFailed, NotYet, RunHeld
 from bcce.remediation.executors import Executors
 from bcce.remediation.gate import Gate
 from bcce.remediation.launch import JobEnd, Launch
@@ -132,6 +132,9 @@ class Jobs:
                 approval_id=launch.approval_id,
                 may_start=launch.may_start,
             )
+        except RunHeld as error:
+            # It starts when the run goes on; of a run that is being cancelled the step is stopped at the next look.
+            return Park(waiting_for=error.message, kind="dispatch", name="run", wake_after=_BUSY_PAUSE)
         except NotYet as error:
             # Until the target is free and the lease renewed, the approval runs out, or the alerts are resolved: the gate looks each time.
             return Park(waiting_for=error.message, kind="dispatch", name="target", wake_after=_BUSY_PAUSE)

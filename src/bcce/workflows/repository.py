@@ -132,6 +132,12 @@ def lock_run(conn: Connection, run_id: RunId, epoch: int) -> bool:
     return conn.execute(query.with_for_update()).first() is not None
 
 
+def standing(conn: Connection, run_id: RunId) -> tuple[RunState, bool]:
+    """The run's state as it is now and whether it is being cancelled; it must be there. Nobody can change either before the commit."""
+    row = conn.execute(select(runs.c.state, runs.c.cancel_at).where(runs.c.id == run_id).with_for_update()).one()
+    return RunState(row.state), row.cancel_at is not None
+
+
 def bump(conn: Connection, run_id: RunId) -> RunState | None:
     """Records that something about the run changed, and locks its row; None when there is no such run.
 

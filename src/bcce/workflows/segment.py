@@ -191,9 +191,13 @@ class Segment:
 
     def _interrupt(self, key: str, task: "asyncio.Task[StepRecord]") -> None:
         """Cuts a call off, but for one that may not be repeated or whose end is just being written."""
+        if key in self._queued and (_is_new(self._calls[key]) or self._caller.is_stoppable(self._calls[key])):
+            # It has not begun, so nothing of it can be under way.
+            task.cancel()
+            return
         if not self._caller.is_interruptible(self._calls[key].place.step):
             return
-        if key in self._queued or self._caller.is_calling(self.run.id, key):
+        if self._caller.is_calling(self.run.id, key):
             task.cancel()
         else:
             asyncio.get_running_loop().call_later(_AGAIN_S, self._something.set)
@@ -206,8 +210,7 @@ class Segment:
                 continue
             if len(self._tasks) >= self._limits.per_run:
                 break
-            is_new = call.record is None or call.record.state is StepState.RETRYING
-            if (self._is_paused and is_new) or self._rests(call):
+            if (self._is_paused and _is_new(call)) or self._rests(call):
                 continue
             self._start(call, is_stopping=False)
 
@@ -242,8 +245,10 @@ class Segment:
                 self._queued.discard(call.place.key)
                 return await self._caller.call(setting, call, record)
         except asyncio.CancelledError:
+            # What an earlier call began is still there, for the step type to stop.
+            is_as_before = call.place.key in self._queued and not _is_new(call)
             self._queued.discard(call.place.key)
-            if self._is_abandoned:
+            if self._is_abandoned or is_as_before:
                 raise
             return await self._caller.give_up(setting, call, record)
 
@@ -283,3 +288,8 @@ class Segment:
     async def _sleep(self, seconds: float) -> None:
         await self._clock.sleep(seconds)
         self._something.set()
+
+
+def _is_new(call: Call) -> bool:
+    """Whether the call is the first of an attempt."""
+    return call.record is None or call.record.state is StepState.RETRYING
