@@ -302,10 +302,11 @@ async def test_a_child_that_needs_an_upgrade_has_not_ended(tmp_path: Path, is_ca
         (child,) = await runtime.workflows.runs(ACTOR, workflow="long")
         await until(runtime, child.id, lambda run, records: "c" in records and run.lease_owner is None)
 
-        async def now(state: RunState) -> None:
-            await runtime.db.write(lambda conn: conn.execute(update(runs).where(runs.c.id == child.id).values(state=state)))
+        async def now(state: RunState, number: int) -> None:
+            changed = update(runs).where(runs.c.id == child.id).values(state=state, definition_format=number)
+            await runtime.db.write(lambda conn: conn.execute(changed))
 
-        await now(RunState.NEEDS_UPGRADE)
+        await now(RunState.NEEDS_UPGRADE, 99)
         if is_cancelled:
             await runtime.runs.cancel(ACTOR, run_id)
         else:
@@ -318,7 +319,7 @@ async def test_a_child_that_needs_an_upgrade_has_not_ended(tmp_path: Path, is_ca
         assert (await look(runtime, child.id))[0].state is RunState.NEEDS_UPGRADE
 
         # A release that knows its format takes it up.
-        await now(RunState.ACTIVE)
+        await now(RunState.ACTIVE, child.definition_format)
         if not is_cancelled:
             await runtime.workflows.signal(ACTOR, child.id, "go", {})
         runtime.ring(child.id)
