@@ -18,6 +18,8 @@ LONG_MODULES: dict[str, str] = {
     "safety/bash/reader.py": "one visitor over the grammar: every kind of node is handled in it or is a problem",
     "safety/powershell/grammar.py": "one method for each kind of statement, which call each other",
     "workflows/repository.py": "every query on the engine's tables, so that what locks what can be read in one place",
+    "workflows/control.py": "what people do to runs, one method each, with what a repeat may take over",
+    "workflows/planner.py": "one walk over places, lists and scopes, whose parts call each other",
     "workflows/calls.py": "one call from its parameters to its record, in the order in which it happens",
     "workflows/service.py": "what begins a run, in one place, beside what shows definitions and runs",
     "runtime/runtime.py": "the composition root: one list of what is built from what, in the order of the layers",

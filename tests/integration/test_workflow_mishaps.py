@@ -346,3 +346,33 @@ async def test_the_gates_of_a_dead_run_open_again_when_it_is_tried_again(tmp_pat
 
         assert run.state is RunState.COMPLETED
         assert await open_gates(runtime, run_id) == 0
+
+
+async def test_a_run_whose_last_step_ends_during_a_look_ends_once(tmp_path: Path) -> None:
+    """The look read the run's row before the end was committed, and comes back after it."""
+
+    class Late(Flaky):
+        async def read(self, fn: Callable[[Connection], T]) -> T:
+            result = await self._real.read(fn)
+            if self.is_on:
+                await asyncio.sleep(0.2)
+            return result
+
+    made: list[Late] = []
+
+    def wrap(real: Database) -> Database:
+        made.append(Late(real, random.Random(), 1.0))  # noqa: S311 - no secret
+        return made[-1]  # type: ignore[return-value]
+
+    async with runtime_at(tmp_path, wrap=wrap) as (runtime, _):
+        run_id = await start(runtime, "name: t\nsteps:\n  - {id: a, type: work, seconds: 0.4}\n  - {id: b, type: work, depends_on: []}\n")
+        await until(runtime, run_id, lambda _, records: "b" in records)
+        made[0].is_on = True
+        for _ in range(20):
+            runtime.ring(run_id)
+            await asyncio.sleep(0.03)
+        made[0].is_on = False
+        await finished(runtime, run_id)
+        ends = [kind for kind, _ in await events(runtime, run_id) if kind == "workflow.completed"]
+
+    assert ends == ["workflow.completed"]

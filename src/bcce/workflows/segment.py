@@ -81,6 +81,9 @@ class Segment:
                 raise self._error
             if self._must_look and not await self._see():
                 return True
+            if self._ending.is_over:
+                # With a step whose end was written while its row was being looked at.
+                return True
             self._now = self._clock.now()
             todo = plan(self._definition, self._records, self._now, is_stopping=self._ending.is_stopping)
             if todo.finish is not None and not self._tasks:
