@@ -3,7 +3,13 @@
 import time
 from pathlib import Path
 
+import click
+import pytest
+from click.testing import CliRunner
 from tests.integration.test_cli import Shell, free_port
+
+from bcce.cli.commands import approval, incident
+from bcce.cli.commands.incident import approval_lines
 
 CONFIG = 'version: "1.0"\nremediation: {enabled: true}\napprovals: {allowSelfApproval: true}\nworkflows: {directory: flows}\n'
 FLOW = """version: "1.0"
@@ -40,3 +46,31 @@ def test_a_script_is_agreed_to_and_runs(tmp_path: Path) -> None:
         assert (tmp_path / "mark").read_text() == "marked\n"
     finally:
         shell.stop()
+
+
+def test_whoever_agrees_sees_all_of_it() -> None:
+    """Long lines, what is hidden, and the undo: the digest that is sent with the decision stands for all of them."""
+    shown = {
+        "source": "sop",
+        "script": "df " + "-h " * 300 + "# the end\nls \u200b/\x85tmp\n\n",
+        "undo": "uptime\nuname\n",
+        "parameters": {"FOLDER": "/x" * 200 + "/last", "TEXT": "a\u202eb"},
+        "verdict": "approve",
+        "findings": [],
+        "effects": {},
+    }
+    lines = approval_lines({"title": "Look", "shown": shown, "reasons": []})
+
+    assert [f"    df {'-h ' * 300}# the end", "    ls ⟨U+200B⟩/⟨U+0085⟩tmp", "    "] == lines[2:5]
+    assert lines[6:10] == ["  and, to undo it:", "", "    uptime", "    uname"]
+    assert f"  with FOLDER='{'/x' * 200}/last'" in lines
+    assert "  with TEXT='a⟨U+202E⟩b'" in lines
+
+
+@pytest.mark.parametrize("group", [approval.group, incident.group])
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+def test_nobody_decides_in_json_without_saying_yes(group: click.Group, decision: str) -> None:
+    answered = CliRunner().invoke(group, [decision, "some_id", "--json"])
+
+    assert answered.exit_code == 2
+    assert "--json shows and asks nothing, so it needs --yes" in answered.output

@@ -294,14 +294,25 @@ async def test_a_redirect_to_another_host_needs_the_workflow_and_the_operator() 
         not_allowed = await Sender(hosts[0]).error(url, redirects="allowed-hosts")
         reached = len(other.seen)
         secret = {"Authorization": "Bearer x", "X-Token": "y", "Accept": "text/plain"}
-        output = await Sender(*hosts).send(url, redirects="allowed-hosts", method="POST", json={"a": 1}, headers=secret)
+        output = await Sender(*hosts).send(url, redirects="allowed-hosts", method="DELETE", headers=secret)
 
     assert (not_asked.code, not_allowed.code, reached) == ("http-redirect-refused", "http-destination-refused", 0)
     assert output["status"] == 200
     seen = other.seen[0]
-    assert (seen.line, seen.body, seen.headers["accept"]) == ("POST /x HTTP/1.1", b'{"a":1}', "text/plain")
+    assert (seen.line, seen.body, seen.headers["accept"]) == ("DELETE /x HTTP/1.1", b"", "text/plain")
     assert seen.headers["idempotency-key"] == "run_1/call"
     assert {"authorization", "x-token"} & set(seen.headers) == set()
+
+
+@pytest.mark.parametrize("status", [307, 308])
+async def test_a_body_goes_to_no_other_host(status: int) -> None:
+    """It may hold a secret that was meant for the first one."""
+    async with serving() as other, serving(lambda seen: reply(status, location=f"http://other.test:{other.port}/x")) as first:
+        sender = Sender(f"first.test:{first.port}", f"other.test:{other.port}")
+        url = f"http://first.test:{first.port}/"
+        error = await sender.error(url, redirects="allowed-hosts", method="POST", json={"password": "hunter2"})
+
+    assert (error.code, len(first.seen), len(other.seen)) == ("http-redirect-refused", 1, 0)
 
 
 async def test_a_see_other_becomes_a_get_without_body() -> None:

@@ -21,6 +21,7 @@ from bcce.incidents.tables import incidents
 from bcce.kit.ids import IncidentId
 from bcce.runtime import Settings, open_runtime
 from bcce.runtime.runtime import Overrides, Runtime
+from bcce.security.actor import system_actor
 from bcce.storage.doors import Append, Database
 
 PATIENCE_S = 60.0
@@ -294,6 +295,40 @@ async def test_an_incident_that_became_worse_asks_as_many_people_as_it_now_needs
     after = view["approvals"][-1]
     assert (before["requiredCount"], after["requiredCount"], after["state"], story.effects()) == (1, 2, "pending", [])
     assert before["digest"] != after["digest"]
+
+
+TWICE = """version: "1.0"
+name: twice
+inputs: {incident: string}
+steps:
+  - {id: context, type: incident.context, incident: "{{ inputs.incident }}"}
+  - {id: plan, type: plan.create, incident: "{{ inputs.incident }}"}
+  - {id: check, type: script.check, plan: "{{ steps.plan.output.plan }}"}
+  - {id: ask, type: approval, incident: "{{ inputs.incident }}", plan: "{{ steps.plan.output.plan }}"}
+  - id: repair
+    type: script.dispatch
+    incident: "{{ inputs.incident }}"
+    plan: "{{ steps.plan.output.plan }}"
+    approval: "{{ steps.ask.output.approval }}"
+  - id: again
+    type: script.dispatch
+    incident: "{{ inputs.incident }}"
+    plan: "{{ steps.plan.output.plan }}"
+    approval: "{{ steps.ask.output.approval }}"
+"""
+
+
+async def test_an_approval_is_for_one_start(tmp_path: Path, sqlite_url: str) -> None:
+    async with told(tmp_path, sqlite_url, workflow="twice") as story:
+        await story.runtime.workflows.register(system_actor("test"), TWICE, "twice.yaml")
+        await story.load()
+        await story.webhook("firing")
+        await story.decide("approve")
+        view = await story.ended()
+
+    assert (story.effects(), [item["state"] for item in view["dispatches"]]) == (["story-0001"], ["succeeded"])
+    assert (view["run"]["state"], view["run"]["error"]["code"], view["run"]["error"]["step"]) == ("failed", "not-cleared", "again")
+    assert "was for one start" in view["run"]["error"]["message"]
 
 
 async def test_exit_code_zero_is_no_success(story: Story) -> None:

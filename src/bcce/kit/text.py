@@ -34,6 +34,11 @@ def clean(text: str, *, limit: int) -> str:
     return shown if len(shown) <= limit and len(head) == len(text) else shown[: limit - 1] + "…"
 
 
+def visible(text: str) -> str:
+    """`text` in full on a line or several, each character that a person would not see named, such as ⟨U+200B⟩; for what somebody signs."""
+    return _HIDDEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text)
+
+
 def has_hidden(text: str) -> bool:
     """`text` holds characters that a person would not see; carriage returns before a newline do not count."""
     return bool(_HIDDEN.search(text.replace("\r\n", "\n")))

@@ -206,6 +206,8 @@ class Gate:
             raise NotCleared(
                 "no valid approval covers this script, target and plan as they are now", hint="look at the plan again and approve it anew"
             )
+        if dispatches.has_started(conn, context.run_id, now.digest):
+            raise NotCleared(f"approval {found.id} was for one start, and that has been", hint="`bcce dispatch list` tells how it went")
         return (found.id,)
 
     def _still_firing(self, conn: Connection, context: StepContext, incident_id: IncidentId) -> None:

@@ -172,6 +172,12 @@ def _redirected(request: Request, answer: Answer, follow: Follow) -> Request:
     if request.method not in ("GET", "HEAD") and answer.status in (301, 302, 303):
         headers = {name: value for name, value in after.headers.items() if name not in ("content-type", "idempotency-key")}
         after = replace(after, method="GET", headers=headers, content=None)
+    if not is_same and after.content is not None:
+        # As with headers: what the body holds was meant for the first host only, and may be a secret.
+        raise HttpRedirectRefused(
+            f"{before.authority} answers {answer.status} and wants the body sent to {to.scheme}://{to.authority}",
+            hint="a body is never sent on to another host; name that host in `url`",
+        )
     return after
 
 

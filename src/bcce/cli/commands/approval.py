@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from bcce.cli.client import Client, call, segment
-from bcce.cli.commands.incident import approval_lines
+from bcce.cli.commands.incident import approval_lines, check_is_shown
 from bcce.cli.output import json_option, show_item, show_list
 
 
@@ -46,7 +46,7 @@ def show(approval_id: str, as_json: bool) -> None:
 @group.command()
 @click.argument("approval_id")
 @click.option("--comment", default="", help="Why; kept in the audit log.")
-@click.option("--yes", is_flag=True, help="Do not ask again.")
+@click.option("--yes", is_flag=True, help="Do not ask again; --json needs it.")
 @json_option
 def approve(approval_id: str, comment: str, yes: bool, as_json: bool) -> None:
     """Agree to what an approval is about, after showing it."""
@@ -56,7 +56,7 @@ def approve(approval_id: str, comment: str, yes: bool, as_json: bool) -> None:
 @group.command()
 @click.argument("approval_id")
 @click.option("--comment", default="", help="Why; kept in the audit log.")
-@click.option("--yes", is_flag=True, help="Do not ask again.")
+@click.option("--yes", is_flag=True, help="Do not ask again; --json needs it.")
 @json_option
 def reject(approval_id: str, comment: str, yes: bool, as_json: bool) -> None:
     """Refuse what an approval is about; one refusal is final."""
@@ -74,6 +74,7 @@ def revoke(approval_id: str, reason: str, as_json: bool) -> None:
 
 
 def _decide(approval_id: str, decision: str, comment: str, yes: bool, as_json: bool) -> None:
+    check_is_shown(yes=yes, as_json=as_json)
     path = f"/api/v1/approvals/{segment(approval_id)}"
 
     async def decide(client: Client) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import click
 
 from bcce.cli.client import Client, call, segment
 from bcce.cli.output import json_option, show_item, show_list
-from bcce.kit.text import clean
+from bcce.kit.text import clean, visible
 
 
 @click.group()
@@ -42,7 +42,7 @@ def show(incident_id: str, as_json: bool) -> None:
 @group.command()
 @click.argument("incident_id")
 @click.option("--comment", default="", help="Why; kept in the audit log.")
-@click.option("--yes", is_flag=True, help="Do not ask again.")
+@click.option("--yes", is_flag=True, help="Do not ask again; --json needs it.")
 @json_option
 def approve(incident_id: str, comment: str, yes: bool, as_json: bool) -> None:
     """Agree to the script that the incident waits for, after showing it."""
@@ -52,7 +52,7 @@ def approve(incident_id: str, comment: str, yes: bool, as_json: bool) -> None:
 @group.command()
 @click.argument("incident_id")
 @click.option("--comment", default="", help="Why; kept in the audit log.")
-@click.option("--yes", is_flag=True, help="Do not ask again.")
+@click.option("--yes", is_flag=True, help="Do not ask again; --json needs it.")
 @json_option
 def reject(incident_id: str, comment: str, yes: bool, as_json: bool) -> None:
     """Refuse the script that the incident waits for; the incident is handed to a person."""
@@ -69,6 +69,7 @@ def revoke(incident_id: str, reason: str, as_json: bool) -> None:
 
 
 def _decide(incident_id: str, decision: str, comment: str, yes: bool, as_json: bool) -> None:
+    check_is_shown(yes=yes, as_json=as_json)
     path = f"/api/v1/incidents/{segment(incident_id)}"
 
     async def decide(client: Client) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def _decide(incident_id: str, decision: str, comment: str, yes: bool, as_json: b
         if asked is not None and not as_json:
             for line in approval_lines(asked):
                 click.echo(line)
-        if asked is not None and not yes and not as_json:
+        if asked is not None and not yes:
             click.confirm(f"{decision} this?", abort=True)
         body = {"digest": asked["digest"] if asked else "", "comment": comment}
         answer: dict[str, Any] = await client.post(f"{path}/{decision}", body)
@@ -87,22 +88,39 @@ def _decide(incident_id: str, decision: str, comment: str, yes: bool, as_json: b
 
 
 def approval_lines(asked: dict[str, Any]) -> list[str]:
-    """What a person is asked to agree to: the script as it would run, what it can do, why somebody is asked."""
+    """What a person is asked to agree to: script and undo as they would run, in full, what they can do, why somebody is asked."""
     shown = asked["shown"]
     lines = [
         f"{asked['title']}  (from {shown['source']})",
         "",
-        *(f"    {clean(line, limit=500)}" for line in shown["script"].splitlines()),
+        *_script_lines(shown["script"]),
         "",
     ]
-    lines += [f"  with {name}={clean(value, limit=200)!r}" for name, value in shown["parameters"].items()]
-    lines += [f"  with {name} from {clean(value, limit=200)}" for name, value in shown.get("references", {}).items()]
+    if shown.get("undo"):
+        lines += ["  and, to undo it:", "", *_script_lines(shown["undo"]), ""]
+    lines += [f"  with {name}={visible(value)!r}" for name, value in shown["parameters"].items()]
+    lines += [f"  with {name} from {visible(value)}" for name, value in shown.get("references", {}).items()]
     lines.append(f"  verdict: {shown['verdict']}")
     lines += [f"  line {item.get('line', '?')}: {item['message']} [{item['rule_id']}]" for item in shown["findings"]]
     lines += [f"  {name}: {', '.join(map(str, value))}" for name, value in shown["effects"].items() if isinstance(value, list)]
     if shown.get("why"):
-        lines.append(f"  why: {clean(shown['why'], limit=1000)}")
+        lines.append(f"  why: {visible(shown['why'])}")
     return [*lines, *(f"  asked because {reason}" for reason in asked["reasons"])]
+
+
+def _script_lines(script: str) -> list[str]:
+    """Every character of it: whoever agrees, agrees to all."""
+    return [f"    {visible(line)}" for line in script.removesuffix("\n").split("\n")]
+
+
+def check_is_shown(*, yes: bool, as_json: bool) -> None:
+    """Nobody decides about what was not shown, unless they say so.
+
+    Raises:
+        click.UsageError: `--json` without `--yes`.
+    """
+    if as_json and not yes:
+        raise click.UsageError("--json shows and asks nothing, so it needs --yes")
 
 
 def incident_lines(view: dict[str, Any]) -> list[str]:
