@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.contract.executor_support import LocalBench, local_bench
 
+from bcce.execution.marker.protocol import WRAPPER
 from bcce.execution.model import encode_parameters
 
 OWNED = Path("/tmp/bcce-owned")  # noqa: S108 - what the values below try to make
@@ -70,6 +71,13 @@ async def test_children_of_the_script_see_the_same_bytes(bench: LocalBench) -> N
     await bench.start("job", "printenv VALUE", {"VALUE": value})
     await bench.ended("job")
     assert await bench.text("job") == value + "\n"
+
+
+async def test_no_value_is_handed_over_as_an_argument_of_a_program() -> None:
+    """Everybody on a machine can read the arguments of its processes; that of `env` would be seen for a moment, and be audited."""
+    lines = WRAPPER.read_text(encoding="utf-8").splitlines()
+    uses = [line.strip() for line in lines if '"${pairs[@]}"' in line and not line.strip().startswith("#")]
+    assert [line.split()[0] for line in uses] == ["((${#pairs[@]}", "export"]
 
 
 async def test_no_parameters_are_no_parameters(bench: LocalBench) -> None:

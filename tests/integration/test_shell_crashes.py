@@ -6,20 +6,27 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, update
 from tests.integration.shell_support import MARKS, answer, dispatches, only, recording, shell, shell_runtime
 from tests.integration.test_workflow_crashes import Mortal
 from tests.integration.workflow_support import ACTOR, OVER, finished, look, start, until
 
 from bcce.approvals.model import ApprovalState, Decision
-from bcce.execution.errors import ExecutorUnavailable
-from bcce.execution.model import DispatchState, StopResult, Target
+from bcce.execution import repository
+from bcce.execution.errors import ExecutorUnavailable, TargetNotReady
+from bcce.execution.model import DispatchState, OutputChunk, StopResult, Target
+from bcce.execution.tables import dispatches as dispatch_rows
+from bcce.kit.errors import BcceError
 from bcce.kit.ids import RunId
+from bcce.remediation.dispatches import NotIndeterminate
+from bcce.remediation.errors import UnknownTarget
+from bcce.remediation.tables import plans
 from bcce.runtime.runtime import Runtime
 from bcce.security.actor import role_actor
 from bcce.security.authz import Role
 from bcce.storage.doors import Database
 from bcce.storage.errors import DatabaseUnavailable
-from bcce.testing.executor import RecordingExecutor
+from bcce.testing.executor import Ending, RecordingExecutor
 from bcce.workflows.model import RunState, StepState
 
 ENV = '    env: {MARK: "{{ inputs.mark }}"}\n'
@@ -170,19 +177,25 @@ class Silent(RecordingExecutor):
     """Starts, and then does not answer for a while."""
 
     silent_for = 0
+    error: BcceError = ExecutorUnavailable("nobody answers")
 
     async def status(self, key: str, target: Target, **options: object) -> object:  # type: ignore[override]
         if self.silent_for > 0:
             self.silent_for -= 1
-            raise ExecutorUnavailable("nobody answers")
+            raise self.error
         return await super().status(key, target)
 
 
-async def test_a_target_that_does_not_answer_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+NO_ANSWERS = [ExecutorUnavailable("nobody answers"), TargetNotReady("a folder above is open"), UnknownTarget("the executor is gone")]
+
+
+@pytest.mark.parametrize("error", NO_ANSWERS, ids=lambda error: error.code)
+async def test_a_target_that_does_not_answer_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BcceError) -> None:
     monkeypatch.setattr("bcce.remediation.jobs._SILENT_PAUSE", timedelta(milliseconds=50))
     executor = recording(tmp_path)
     executor.__class__ = Silent
     executor.silent_for = 3  # type: ignore[attr-defined]
+    executor.error = error  # type: ignore[attr-defined]
     async with shell_runtime(tmp_path, executor=executor) as runtime:
         run, _ = await finished(runtime, await start(runtime, shell("uname")))
 
@@ -202,3 +215,78 @@ async def test_a_target_that_never_answers_again_leaves_an_outcome_that_nobody_k
 
         assert (run.error and run.error["code"]) == "outcome-unknown"
         assert [item.state for item in await dispatches(runtime)] == [DispatchState.INDETERMINATE]
+
+
+class Mute(RecordingExecutor):
+    """Tells how a script ended, but not what it wrote."""
+
+    async def output(self, key: str, target: Target, offset: int) -> OutputChunk:
+        raise ExecutorUnavailable("the disk is broken")
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_an_end_that_is_known_counts_although_the_output_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_cancelled: bool
+) -> None:
+    monkeypatch.setattr("bcce.remediation.jobs._SILENT_LIMIT", timedelta(0))
+    monkeypatch.setattr("bcce.remediation.jobs._SILENT_PAUSE", timedelta(milliseconds=50))
+    executor = recording(tmp_path, (lambda _: None) if is_cancelled else lambda _: Ending())
+    executor.__class__ = Mute
+    async with shell_runtime(tmp_path, executor=executor, remediation={"enabled": True, "script_timeout_s": 1}) as runtime:
+        run_id = await start(runtime, shell("uname"))
+        if is_cancelled:
+            await until(runtime, run_id, lambda *_: bool(executor.starts))
+            await runtime.runs.cancel(ACTOR, run_id)
+            runtime.ring(run_id)
+        await finished(runtime, run_id)
+        output = (await only(runtime, run_id)).output
+        (dispatch,) = await dispatches(runtime)
+
+    assert dispatch.state is (DispatchState.STOPPED if is_cancelled else DispatchState.SUCCEEDED)
+    assert output is not None
+    assert output["output"] == "what the script wrote could not be read: the disk is broken"
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_a_script_whose_plan_can_no_longer_be_read_is_followed_and_stopped(tmp_path: Path, is_cancelled: bool) -> None:
+    executor = recording(tmp_path, lambda _: None)
+    async with shell_runtime(tmp_path, executor=executor) as runtime:
+        run_id = await start(runtime, shell("uname"))
+        await until(runtime, run_id, lambda *_: bool(executor.starts))
+        await runtime.db.write(lambda conn: conn.execute(update(plans).values(digest="sha256:other")))
+        if is_cancelled:
+            await runtime.runs.cancel(ACTOR, run_id)
+        else:
+            executor.finish(executor.starts[0].key, output=b"a secret")
+        runtime.ring(run_id)
+        run, _ = await finished(runtime, run_id)
+        output = (await only(runtime, run_id)).output
+        (dispatch,) = await dispatches(runtime)
+
+    assert run.state is (RunState.CANCELLED if is_cancelled else RunState.COMPLETED)
+    assert dispatch.state is (DispatchState.STOPPED if is_cancelled else DispatchState.SUCCEEDED)
+    assert "a secret" not in str(output)
+
+
+@pytest.mark.parametrize("state", [DispatchState.CLEARED, DispatchState.STARTED])
+async def test_what_an_ended_step_left_behind_is_named_and_can_be_settled(tmp_path: Path, state: DispatchState) -> None:
+    executor = recording(tmp_path)
+    async with shell_runtime(tmp_path, executor=executor) as runtime:
+        await finished(runtime, await start(runtime, shell("uname")))
+        (left,) = await dispatches(runtime)
+
+        def leave(conn: Connection) -> None:
+            conn.execute(update(dispatch_rows).values(state=state, ended_at=None))
+            repository.lock_target(conn, left.tenant_id, left.target_digest, left.id, left.created_at)
+
+        await runtime.db.write(leave)
+        run, _ = await finished(runtime, await start(runtime, shell("uname")))
+        assert (run.error and run.error["code"]) == "not-cleared"
+        assert f"dispatch {left.id} nobody follows" in str(run.error and run.error["message"])
+
+        settled = await runtime.dispatches.settle(BOSS, left.id, "succeeded", reason="I looked")
+        assert settled.state is DispatchState.SUCCEEDED
+        with pytest.raises(NotIndeterminate):
+            await runtime.dispatches.settle(BOSS, left.id, "failed", reason="again")
+        run, _ = await finished(runtime, await start(runtime, shell("uname")))
+        assert run.state is RunState.COMPLETED

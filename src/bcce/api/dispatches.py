@@ -35,7 +35,10 @@ async def show_dispatch(dispatch_id: str, runtime: RuntimeDep, actor: ActorDep) 
     return dict(wire(await runtime.dispatches.get(actor, dispatch_id)))
 
 
-@router.post("/{dispatch_id}/settle", summary="Say what became of a script whose outcome cannot be known; frees its target")
+@router.post(
+    "/{dispatch_id}/settle",
+    summary="Say what became of a script that nobody else can tell of; frees its target",
+)
 async def settle_dispatch(dispatch_id: str, given: Settlement, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
     """The dispatch as it is now."""
     return dict(wire(await runtime.dispatches.settle(actor, dispatch_id, given.outcome, reason=given.reason)))

@@ -1,4 +1,4 @@
-"""What a person says about a script whose outcome cannot be known: the only way, besides the target's own answer, to free its target."""
+"""What a person says about a script that nobody else can tell of: the only way, besides the target's own answer, to free its target."""
 
 from collections.abc import Mapping
 
@@ -6,13 +6,14 @@ from sqlalchemy import Connection
 
 from bcce.execution import repository
 from bcce.execution.errors import UnknownDispatch
-from bcce.execution.model import Dispatch, DispatchState
+from bcce.execution.model import SETTLED, Dispatch, DispatchState
 from bcce.incidents.service import IncidentService
 from bcce.kit.clock import Clock
 from bcce.kit.errors import Conflict, InvalidInput
 from bcce.kit.events import Event
 from bcce.kit.ids import DispatchId, Ids
 from bcce.kit.text import clean
+from bcce.remediation.repository import is_followed
 from bcce.security.actor import Actor
 from bcce.security.audit import AuditLog
 from bcce.security.authz import Permission, require
@@ -31,7 +32,7 @@ _MAX_REASON_CHARS = 2000
 
 
 class NotIndeterminate(Conflict):
-    """The dispatch's outcome is known, or its script still runs, so there is nothing to settle."""
+    """The dispatch's outcome is known, or its step still follows it, so there is nothing to settle."""
 
     code = "not-indeterminate"
 
@@ -74,7 +75,7 @@ class DispatchService:
         Raises:
             UnknownDispatch: the actor's tenant has none such.
             InvalidInput: no such outcome, or no reason.
-            NotIndeterminate: its outcome is known, or it still runs.
+            NotIndeterminate: its outcome is known, or its step has not ended and still follows it.
         """
         require(actor, Permission.DISPATCHES_SETTLE)
         if outcome not in OUTCOMES:
@@ -85,10 +86,7 @@ class DispatchService:
 
         def write(conn: Connection) -> Dispatch:
             before = self._known(conn, actor, dispatch_id)
-            if before.state is not DispatchState.INDETERMINATE:
-                raise NotIndeterminate(
-                    f"dispatch {before.id} is {before.state}", details={"dispatchId": before.id, "state": str(before.state)}
-                )
+            _check_unsettled(conn, before)
             now = self._clock.now()
             after = repository.transition(conn, before.key, OUTCOMES[outcome], at=now)
             repository.unlock_target(conn, actor.tenant_id, before.target_digest, before.id)
@@ -109,3 +107,16 @@ class DispatchService:
                 f"there is no dispatch {clean(dispatch_id, limit=60)!r}", hint="`bcce dispatch list` shows which there are"
             )
         return found
+
+
+def _check_unsettled(conn: Connection, dispatch: Dispatch) -> None:
+    """What its own step will still find out is not for a person to say; one that is left behind by an ended step nobody else looks at."""
+    details: dict[str, object] = {"dispatchId": dispatch.id, "state": str(dispatch.state)}
+    if dispatch.state in SETTLED:
+        raise NotIndeterminate(f"dispatch {dispatch.id} is {dispatch.state}", details=details)
+    if dispatch.state is not DispatchState.INDETERMINATE and is_followed(conn, dispatch):
+        raise NotIndeterminate(
+            f"dispatch {dispatch.id} is {dispatch.state}, and step {dispatch.step_key!r} of its run still follows it",
+            hint=f"to end it, cancel the run: bcce run cancel {dispatch.run_id}",
+            details=details,
+        )

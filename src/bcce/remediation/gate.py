@@ -25,6 +25,7 @@ from bcce.kit.events import Event
 from bcce.kit.findings import Severity, Verdict, worst
 from bcce.kit.ids import ApprovalId, ClearanceId, DispatchId, Ids, IncidentId
 from bcce.remediation.errors import NotCleared, NotYet, RunHeld, ScriptBlocked, TargetBusy
+from bcce.remediation.repository import is_followed
 from bcce.remediation.settings import RemediationSettings
 from bcce.remediation.targets import Targets
 from bcce.safety.model import Judgement
@@ -221,9 +222,10 @@ class Gate:
         if held_by is not None:
             name = clearance.target.name
             holder = dispatches.get_by_key(conn, held_by)
-            if holder is not None and holder.state is DispatchState.INDETERMINATE:
+            if holder is not None and (holder.state is DispatchState.INDETERMINATE or not is_followed(conn, holder)):
+                why = "cannot be known" if holder.state is DispatchState.INDETERMINATE else "nobody follows: its step has ended"
                 raise NotCleared(
-                    f"the target {name!r} is locked: what became of dispatch {held_by} cannot be known",
+                    f"the target {name!r} is locked: what became of dispatch {held_by} {why}",
                     hint=f"look at the target, then say what was: bcce dispatch settle {held_by}",
                 )
             raise TargetBusy(f"another script runs on the target {name!r}: dispatch {held_by}")

@@ -10,13 +10,13 @@ from bcce.execution import repository as dispatches
 from bcce.execution.executor import Executor
 from bcce.execution.model import ENDED, SETTLED, Dispatch, DispatchState, JobPhase, JobStatus, StopResult, state_for
 from bcce.kit.clock import Clock
-from bcce.kit.errors import BcceError, Unavailable
+from bcce.kit.errors import BcceError
 from bcce.kit.events import Event
 from bcce.kit.ids import DispatchId, Ids
 from bcce.kit.redact import MASK, mask_text
 from bcce.kit.text import clean
 from bcce.plugins import Services
-from bcce.remediation.errors import DispatchFailed, NotYet, RunHeld
+from bcce.remediation.errors import DispatchFailed, NotYet, RunHeld, UnknownPlan
 from bcce.remediation.executors import Executors
 from bcce.remediation.gate import Gate
 from bcce.remediation.launch import JobEnd, Launch
@@ -78,11 +78,7 @@ class Jobs:
 
     async def attempts(self, keys: tuple[DispatchId, ...]) -> list[Dispatch]:
         """The dispatches that were made under `keys`, in order."""
-
-        def read(conn: Connection) -> list[Dispatch]:
-            return [found for found in (dispatches.get_by_key(conn, key) for key in keys) if found is not None]
-
-        return await self._db.read(read)
+        return await self._db.read(lambda conn: _attempts(conn, keys))
 
     async def advance(self, context: StepContext, launch: Launch) -> Park | JobEnd:
         """Starts the script if no attempt to start it is recorded; else asks the target what became of it.
@@ -108,19 +104,21 @@ class Jobs:
 
         Without proof of that the outcome counts as one that cannot be known: the target stays locked until a person has looked at it.
         """
-        attempts = await self.attempts(launch.keys)
+        # As a write, behind one of the gate's that was still under way when the step was cut off.
+        attempts = await context.write(lambda conn: _attempts(conn, launch.keys))
         if not attempts:
             return None
         current = attempts[-1]
         if current.state in ENDED:
             return JobEnd.of(current)
-        executor = self._executors.get(current.target.executor)
-        status, stopped, output = await self._stop(executor, launch, current)
+        status, stopped, output = await self._stop(launch, current)
         log.info("dispatch.stopped", dispatch_id=current.key, proven=stopped.proven, detail=stopped.detail)
         return self._ended(context, launch, current, status, output, stopped)
 
     async def _start(self, context: StepContext, launch: Launch, key: DispatchId) -> Park:
         plan = launch.plan
+        if plan is None:
+            raise UnknownPlan("the plan can no longer be read, so nothing is started")
         action, executor = plan.actions[0], self._executors.get(plan.actions[0].target.executor)
         try:
             signed = await self._gate.clear(
@@ -150,16 +148,18 @@ class Jobs:
 
     async def _look(self, context: StepContext, launch: Launch, current: Dispatch) -> Park | JobEnd:
         """Asks the target. The status call fences first, so an answer of `never started` is final."""
-        executor = self._executors.get(current.target.executor)
         elapsed = self._clock.now() - current.created_at
+        status = None
         try:
+            executor = self._executors.get(current.target.executor)
             status = await executor.status(current.key, current.target, since=current.created_at)
             output = await self._output(executor, launch, current, status)
-        except Unavailable as error:
-            # The script may run all the same, so nobody gives it up before it must have ended.
+        except BcceError as error:
+            # Whatever keeps us from asking, the script may run all the same, so nobody gives it up before it must have ended.
             if elapsed < timedelta(seconds=self._settings.script_timeout_s) + _SILENT_LIMIT:
                 return Park(waiting_for=f"the target: {error.message}", kind="dispatch", name="script", wake_after=_SILENT_PAUSE)
-            status, output = JobStatus(phase=JobPhase.UNKNOWN, detail=f"the target does not answer: {error.message}"), ""
+            output = "" if status is None else _unread(error)
+            status = status or JobStatus(phase=JobPhase.UNKNOWN, detail=f"the target cannot be asked: {error.message}")
         if status.phase is JobPhase.RUNNING:
             # A worker that died between the start and the record of it leaves it to its successor.
             is_unrecorded = current.state is DispatchState.CLEARED
@@ -171,20 +171,24 @@ class Jobs:
             return _wait(timedelta(0))
         return self._ended(context, launch, current, status, output)
 
-    async def _stop(self, executor: Executor, launch: Launch, current: Dispatch) -> tuple[JobStatus, StopResult, str]:
+    async def _stop(self, launch: Launch, current: Dispatch) -> tuple[JobStatus, StopResult, str]:
         """What the target says after it was asked to stop: its status, the proof, and what the script wrote."""
         try:
+            executor = self._executors.get(current.target.executor)
             # Fences: from here on it cannot be started any more under this key. What is over by itself is not stopped without need.
             status = await executor.status(current.key, current.target, since=current.created_at)
             stopped = StopResult(proven=True, detail=status.detail)
             if status.phase not in (JobPhase.EXITED, JobPhase.NEVER_STARTED):
                 stopped = await executor.stop(current.key, current.target)
                 status = await executor.status(current.key, current.target, since=current.created_at)
-            output = await self._output(executor, launch, current, status)
         except BcceError as error:
             log.warning("dispatch.stop_failed", dispatch_id=current.key, code=error.code, reason=error.message)
             unproven = StopResult(proven=False, detail=f"the target could not be asked: {error.message}")
             return JobStatus(phase=JobPhase.UNKNOWN, detail=unproven.detail), unproven, ""
+        try:
+            output = await self._output(executor, launch, current, status)
+        except BcceError as error:
+            output = _unread(error)
         if not stopped.proven or status.phase is JobPhase.RUNNING:
             return JobStatus(phase=JobPhase.UNKNOWN, detail=f"it could not be shown that it stopped: {stopped.detail}"), stopped, output
         return status, stopped, output
@@ -195,6 +199,8 @@ class Jobs:
             return ""
         chunk = await executor.output(current.key, current.target, 0)
         text = chunk.data.decode("utf-8", "replace")
+        if launch.plan is None:
+            return f"{MASK}: what the script wrote cannot be shown, because its plan, which says what to mask, can no longer be read"
         try:
             secrets = await self._secrets.masks(launch.plan.actions[0].script.references.values())
         except SecretUnavailable as error:
@@ -265,6 +271,15 @@ class Jobs:
                 event_item(self._ids, event, correlation_id=context.correlation_id),
             ],
         )
+
+
+def _attempts(conn: Connection, keys: tuple[DispatchId, ...]) -> list[Dispatch]:
+    return [found for found in (dispatches.get_by_key(conn, key) for key in keys) if found is not None]
+
+
+def _unread(error: BcceError) -> str:
+    """In place of the output of a script whose end is known."""
+    return f"what the script wrote could not be read: {error.message}"
 
 
 def _wait(after: timedelta, write: Callable[[Connection], None] | None = None) -> Park:

@@ -23,12 +23,13 @@ def dispatch_keys(context: StepContext, *parts: str) -> tuple[DispatchId, ...]:
 class Launch:
     """What is to be started for a step.
 
+    `plan` is None when it can no longer be read: then nothing is started, but what was is followed and stopped all the same.
     `keys` are those of its starts; `approval_id` is the approval that covers it, None if none is needed. `may_start` looks, in the
     transaction that clears the script, whether anything else stands against it, and raises NotCleared then. `on_start` is database work
     that belongs to the record of the start: the script runs by then, so it has to find a way whatever has happened meanwhile.
     """
 
-    plan: Plan
+    plan: Plan | None
     severity: Severity
     keys: tuple[DispatchId, ...]
     approval_id: ApprovalId | None = None

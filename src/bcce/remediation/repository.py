@@ -7,9 +7,12 @@ from sqlalchemy import Connection, insert, select, update
 
 from bcce.approvals.model import ApprovalState
 from bcce.approvals.tables import approvals
+from bcce.execution.model import Dispatch
 from bcce.kit.ids import ApprovalId, IncidentId, TenantId
 from bcce.remediation.tables import plans
 from bcce.storage.outbox import outbox_cursors
+from bcce.workflows.model import LIVE_STEPS
+from bcce.workflows.repository import ENDED, get_records, get_run
 
 
 def put_plan(conn: Connection, values: Mapping[str, object]) -> None:
@@ -27,6 +30,15 @@ def latest_plan(conn: Connection, tenant_id: TenantId, incident_id: str) -> Mapp
     """The incident's newest plan; None when it has none."""
     query = select(plans).where(plans.c.tenant_id == tenant_id, plans.c.incident_id == incident_id)
     return conn.execute(query.order_by(plans.c.created_at.desc(), plans.c.id.desc()).limit(1)).mappings().first()  # type: ignore[return-value]  # a row mapping is a mapping
+
+
+def is_followed(conn: Connection, dispatch: Dispatch) -> bool:
+    """Whether the step that asked for the dispatch is still there to find out what becomes of it; it may be waiting."""
+    run = get_run(conn, dispatch.run_id, dispatch.tenant_id)
+    if run is None or run.state in ENDED:
+        return False
+    step = get_records(conn, dispatch.run_id).get(dispatch.step_key)
+    return step is not None and step.state in LIVE_STEPS
 
 
 def step_cursor(conn: Connection, name: str, position: int) -> bool:

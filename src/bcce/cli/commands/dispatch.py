@@ -8,7 +8,7 @@ from bcce.cli.output import json_option, show_item, show_list
 
 @click.group()
 def group() -> None:
-    """Look at attempts to run a script, and settle one whose outcome cannot be known."""
+    """Look at attempts to run a script, and settle one whose outcome nobody else can tell."""
 
 
 @group.command("list")
@@ -39,6 +39,9 @@ def show(dispatch_id: str, as_json: bool) -> None:
 @click.option("--reason", required=True, help="How you know; kept in the audit log.")
 @json_option
 def settle(dispatch_id: str, outcome: str, reason: str, as_json: bool) -> None:
-    """Say what became of a script whose outcome cannot be known, after looking at the target. Frees the target for other scripts."""
+    """Say what became of a script after looking at the target. Frees the target for other scripts.
+
+    For a dispatch whose outcome cannot be known, and for one that is still cleared or started although its step or run has ended.
+    """
     path = f"/api/v1/dispatches/{segment(dispatch_id)}/settle"
     show_item(call(lambda client: client.post(path, {"outcome": outcome, "reason": reason})), as_json=as_json)

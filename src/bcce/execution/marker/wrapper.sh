@@ -334,9 +334,14 @@ run_script() {
 }
 
 run_and_tell() { # the runner: waits in the foreground, because an interrupted `wait` of bash can lose the exit code
+  local name
   trap : TERM HUP INT # a subshell begins without its parent's traps
-  env -i PATH="$PATH" HOME="$HOME" LANG="$LANG" LC_ALL="$LANG" ${pairs[@]+"${pairs[@]}"} \
-    "$BASH" --noprofile --norc -- "$job/run/script" </dev/null >&8 2>&1 8>&-
+  (
+    # Exported and not handed to `env`: everybody on the machine can read the arguments of a process, and a value may be a secret.
+    for name in $(compgen -e); do export -n "$name"; done
+    export PATH HOME LANG ${pairs[@]+"${pairs[@]}"} LC_ALL="$LANG" 2>/dev/null
+    exec "$BASH" --noprofile --norc -- "$job/run/script"
+  ) </dev/null >&8 2>&1 8>&-
   printf '%s\n' "$?"
 }
 

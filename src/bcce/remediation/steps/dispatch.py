@@ -5,10 +5,13 @@ from typing import cast
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from bcce.execution.model import DispatchState
 from bcce.incidents import repository as incidents
 from bcce.incidents.errors import IllegalTransition
 from bcce.incidents.model import TRANSITIONS, IncidentState
 from bcce.incidents.service import IncidentService
+from bcce.kit.errors import BcceError, Unavailable
+from bcce.kit.findings import Severity
 from bcce.kit.ids import ApprovalId, IncidentId
 from bcce.plugins import Services
 from bcce.remediation.errors import NotCleared
@@ -53,7 +56,7 @@ class DispatchStep:
 
     async def stop(self, context: StepContext, params: BaseModel) -> StepOutcome:
         """Ends the script on its target and records whether that is proven; the output then has `stop: {proven, detail}`."""
-        ended = await self._jobs.stop(context, await self._launch(context, cast(DispatchParams, params)))
+        ended = await self._jobs.stop(context, await self._launch(context, cast(DispatchParams, params), is_stopping=True))
         if ended is None:
             return Done(result=completed())
 
@@ -63,8 +66,17 @@ class DispatchStep:
 
         return Commit(write=write)
 
-    async def _launch(self, context: StepContext, given: DispatchParams) -> Launch:
-        plan, severity, incident_id = await self._db.read(lambda conn: load_repair(conn, context.tenant_id, given.plan))
+    async def _launch(self, context: StepContext, given: DispatchParams, *, is_stopping: bool = False) -> Launch:
+        try:
+            plan, severity, incident_id = await self._db.read(lambda conn: load_repair(conn, context.tenant_id, given.plan))
+        except Unavailable:
+            raise
+        except BcceError:
+            # What was started is followed and stopped whatever has become of its plan.
+            begun = await self._jobs.attempts(dispatch_keys(context))
+            if not is_stopping and (not begun or begun[-1].state is DispatchState.ABANDONED):
+                raise
+            return Launch(plan=None, severity=Severity.CRITICAL, keys=dispatch_keys(context))
         action = plan.actions[0]
 
         def on_start(conn: Connection) -> None:

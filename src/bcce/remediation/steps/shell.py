@@ -1,6 +1,7 @@
 """`shell`: a script of the workflow's file on a target, judged, approved and dispatched like any repair."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -12,6 +13,7 @@ from bcce.execution.model import TIMED_OUT_CODE, DispatchState, Plan, PlannedAct
 from bcce.execution.settings import LOCAL_TARGET
 from bcce.incidents import repository as incidents
 from bcce.kit.clock import Clock
+from bcce.kit.errors import BcceError, Unavailable
 from bcce.kit.findings import Severity, Verdict
 from bcce.kit.ids import ApprovalId, IncidentId, PlanId, derived_id
 from bcce.kit.references import SealedText
@@ -109,17 +111,16 @@ class ShellStep:
 
     async def run(self, context: StepContext, params: BaseModel) -> StepOutcome:
         """Asks whoever has to agree, starts the script if no attempt to start it is recorded, else asks the target what became of it."""
-        plan, severity = await self._plan(context, cast(ShellParams, params))
-        keys = dispatch_keys(context, str(context.attempt))
-        attempts = await self._jobs.attempts(keys)
-        approval_id = None
+        launch = self._launch(context, await self._known_plan(context))
+        attempts = await self._jobs.attempts(launch.keys)
         if not attempts or attempts[-1].state is DispatchState.ABANDONED:
+            plan, severity = await self._plan(context, cast(ShellParams, params))
             await self._check_earlier(context)
             agreed = await self._agreement(context, plan, severity)
             if isinstance(agreed, Park):
                 return agreed
-            approval_id = agreed
-        ended = await self._jobs.advance(context, Launch(plan=plan, severity=severity, keys=keys, approval_id=approval_id))
+            launch = replace(launch, plan=plan, severity=severity, approval_id=agreed)
+        ended = await self._jobs.advance(context, launch)
         if not isinstance(ended, JobEnd):
             return ended
         # First what became of it, then what that means for the step, which may be tried again: a worker that dies in between leaves the
@@ -129,12 +130,9 @@ class ShellStep:
 
     async def stop(self, context: StepContext, params: BaseModel) -> StepOutcome:
         """Takes the request back, or ends the script and records whether that is proven: the output then has `stop: {proven, detail}`."""
-        try:
-            plan, severity = await self._db.read(lambda conn: load_plan(conn, context.tenant_id, self._plan_id(context)))
-        except UnknownPlan:
-            return Done(result=completed())  # it had not even begun
-        ended = await self._jobs.stop(context, Launch(plan=plan, severity=severity, keys=dispatch_keys(context, str(context.attempt))))
-        asked = await self._asked(context, plan, severity) if ended is None else None
+        known = await self._known_plan(context)
+        ended = await self._jobs.stop(context, self._launch(context, known))
+        asked = await self._asked(context, *known) if ended is None and known is not None else None
 
         def write(conn: Connection) -> StepResult:
             if asked is not None:
@@ -145,6 +143,19 @@ class ShellStep:
             return completed(ended.to_dict())
 
         return Commit(write=write)
+
+    async def _known_plan(self, context: StepContext) -> tuple[Plan, Severity] | None:
+        """The plan of this attempt; None while there is none, and when it can no longer be read: what it started goes on all the same."""
+        try:
+            return await self._db.read(lambda conn: load_plan(conn, context.tenant_id, self._plan_id(context)))
+        except Unavailable:
+            raise
+        except BcceError:
+            return None
+
+    def _launch(self, context: StepContext, known: tuple[Plan, Severity] | None) -> Launch:
+        plan, severity = known or (None, Severity.CRITICAL)
+        return Launch(plan=plan, severity=severity, keys=dispatch_keys(context, str(context.attempt)))
 
     def _plan_id(self, context: StepContext) -> PlanId:
         return PlanId(derived_id("plan", context.idempotency_key, str(context.attempt)))
