@@ -352,9 +352,11 @@ async def test_a_run_whose_last_step_ends_during_a_look_ends_once(tmp_path: Path
     """The look read the run's row before the end was committed, and comes back after it."""
 
     class Late(Flaky):
+        is_late = False
+
         async def read(self, fn: Callable[[Connection], T]) -> T:
             result = await self._real.read(fn)
-            if self.is_on:
+            if self.is_late:
                 await asyncio.sleep(0.2)
             return result
 
@@ -365,13 +367,13 @@ async def test_a_run_whose_last_step_ends_during_a_look_ends_once(tmp_path: Path
         return made[-1]  # type: ignore[return-value]
 
     async with runtime_at(tmp_path, wrap=wrap) as (runtime, _):
-        run_id = await start(runtime, "name: t\nsteps:\n  - {id: a, type: work, seconds: 0.4}\n  - {id: b, type: work, depends_on: []}\n")
+        run_id = await start(runtime, "name: t\nsteps:\n  - {id: a, type: work, seconds: 1}\n  - {id: b, type: work, depends_on: []}\n")
         await until(runtime, run_id, lambda _, records: "b" in records)
-        made[0].is_on = True
-        for _ in range(20):
+        made[0].is_late = True
+        for _ in range(80):
             runtime.ring(run_id)
-            await asyncio.sleep(0.03)
-        made[0].is_on = False
+            await asyncio.sleep(0.02)
+        made[0].is_late = False
         await finished(runtime, run_id)
         ends = [kind for kind, _ in await events(runtime, run_id) if kind == "workflow.completed"]
 
