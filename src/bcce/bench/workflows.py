@@ -63,16 +63,18 @@ async def measure(clock: Clock, *, rounds: int, count: int, parked: int, server:
 
         return note
 
-    for _ in range(rounds):
-        with tempfile.TemporaryDirectory(prefix="bcce-bench-") as folder:
-            async with _opened(Path(folder) / "home", count) as runtime:
-                await _speed(runtime, clock, count, noting("bcce"))
-            await _bare_speed(Bare(Path(folder) / "bare.db", clock), clock, count, noting("bare"))
-            if server is not None:
-                async with _opened(Path(folder) / "server", count, server=server) as runtime:
-                    await _speed(runtime, clock, count, noting("bcce", server.partition(":")[0].partition("+")[0]))
-            if importlib.util.find_spec("dbos") is not None:
-                await _dbos_speed(Path(folder), clock, count, noting("dbos"))
+    with tempfile.TemporaryDirectory(prefix="bcce-bench-") as server_home:
+        for _ in range(rounds):
+            with tempfile.TemporaryDirectory(prefix="bcce-bench-") as folder:
+                async with _opened(Path(folder) / "home", count) as runtime:
+                    await _speed(runtime, clock, count, noting("bcce"))
+                await _bare_speed(Bare(Path(folder) / "bare.db", clock), clock, count, noting("bare"))
+                if server is not None:
+                    # The same home in all rounds: a database belongs to the keys of the home that made it.
+                    async with _opened(Path(server_home) / "home", count, server=server) as runtime:
+                        await _speed(runtime, clock, count, noting("bcce", server.partition(":")[0].partition("+")[0]))
+                if importlib.util.find_spec("dbos") is not None:
+                    await _dbos_speed(Path(folder), clock, count, noting("dbos"))
     with tempfile.TemporaryDirectory(prefix="bcce-bench-") as folder:
         await _waiting(Path(folder), clock, parked, noting("bcce"))
         await _recovery(Path(folder), clock, noting("bcce"))
