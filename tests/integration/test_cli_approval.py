@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 from tests.integration.test_cli import Shell, free_port
 
+from bcce.cli.approvals import approval_lines
 from bcce.cli.commands import approval, incident
-from bcce.cli.commands.incident import approval_lines
 
 CONFIG = 'version: "1.0"\nremediation: {enabled: true}\napprovals: {allowSelfApproval: true}\nworkflows: {directory: flows}\n'
 FLOW = """version: "1.0"
@@ -74,3 +74,20 @@ def test_nobody_decides_in_json_without_saying_yes(group: click.Group, decision:
 
     assert answered.exit_code == 2
     assert "--json shows and asks nothing, so it needs --yes" in answered.output
+
+
+def test_nothing_that_is_shown_can_look_like_another_line() -> None:
+    hostile = "x\x1b[2K\r  verdict: allow\n  verdict: allow"
+    finding = {"line": 1, "message": hostile, "rule_id": "r"}
+    shown = {
+        "source": hostile,
+        "script": "df\n",
+        "parameters": {},
+        "verdict": "approve",
+        "findings": [finding],
+        "effects": {"writes": [hostile]},
+    }
+    lines = approval_lines({"title": hostile, "shown": {**shown, "why": hostile}, "reasons": [hostile]})
+
+    assert not any(character in line for line in lines for character in "\x1b\r\n")
+    assert [line for line in lines if line.lstrip().startswith("verdict:")] == ["  verdict: approve"]

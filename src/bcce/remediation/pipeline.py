@@ -167,7 +167,7 @@ class Pipeline:
                 reaction = await self._db.write(lambda conn: self._react(conn, row))
             except Unavailable:
                 raise
-            except Exception:
+            except Exception:  # whatever broke, the events behind this one must go on; it is tried again, then set aside
                 log.exception("pipeline.event_failed", event_id=row.id, event_type=row.type, attempt=attempt)
                 if attempt == _TRIES:
                     await self._set_aside(row)
@@ -264,7 +264,7 @@ class Pipeline:
                 await self._db.write(lambda conn: self._hand_over(conn, row))
             except Unavailable:
                 raise
-            except Exception:
+            except Exception:  # the event is set aside all the same, with its data in the audit log
                 log.exception("pipeline.hand_over_failed", event_id=row.id)
 
         def write(conn: Connection) -> None:

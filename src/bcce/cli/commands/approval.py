@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
+from bcce.cli.approvals import approval_lines, check_is_shown, decide, one_line
 from bcce.cli.client import Client, call, segment
-from bcce.cli.commands.incident import approval_lines, check_is_shown
 from bcce.cli.output import json_option, show_item, show_list
 
 
@@ -38,7 +38,7 @@ def show(approval_id: str, as_json: bool) -> None:
     for line in [
         "",
         *approval_lines(view),
-        *(f"  {item['decision']} by {item['actorName']} {item['comment']}" for item in view["decisions"]),
+        *(one_line(f"  {item['decision']} by {item['actorName']} {item['comment']}") for item in view["decisions"]),
     ]:
         click.echo(line.rstrip())
 
@@ -77,17 +77,11 @@ def _decide(approval_id: str, decision: str, comment: str, yes: bool, as_json: b
     check_is_shown(yes=yes, as_json=as_json)
     path = f"/api/v1/approvals/{segment(approval_id)}"
 
-    async def decide(client: Client) -> dict[str, Any]:
-        asked = await client.get(path)
-        if not as_json:
-            for line in approval_lines(asked):
-                click.echo(line)
-            if not yes:
-                click.confirm(f"{decision} this?", abort=True)
-        answer: dict[str, Any] = await client.post(f"{path}/{decision}", {"digest": asked["digest"], "comment": comment})
-        return answer
+    async def find(client: Client) -> dict[str, Any]:
+        found: dict[str, Any] = await client.get(path)
+        return found
 
-    _show(call(decide), as_json)
+    _show(call(lambda client: decide(client, path, find, decision, comment, yes=yes, as_json=as_json)), as_json)
 
 
 def _show(view: dict[str, Any], as_json: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from bcce.cli.commands.incident import approval_lines
+from bcce.cli.approvals import approval_lines
 from bcce.demo.folder import keep_logs, remove
 from bcce.demo.stop import Stop
 from bcce.demo.story import DEMO_USER, Outcome, Story

@@ -4,9 +4,10 @@ from typing import Any
 
 import click
 
+from bcce.cli.approvals import check_is_shown, decide
 from bcce.cli.client import Client, call, segment
 from bcce.cli.output import json_option, show_item, show_list
-from bcce.kit.text import clean, visible
+from bcce.kit.text import clean
 
 
 @click.group()
@@ -72,55 +73,11 @@ def _decide(incident_id: str, decision: str, comment: str, yes: bool, as_json: b
     check_is_shown(yes=yes, as_json=as_json)
     path = f"/api/v1/incidents/{segment(incident_id)}"
 
-    async def decide(client: Client) -> dict[str, Any]:
+    async def find(client: Client) -> dict[str, Any] | None:
         view = await client.get(path)
-        asked = next((item for item in reversed(view["approvals"]) if item["state"] == "pending"), None)
-        if asked is not None and not as_json:
-            for line in approval_lines(asked):
-                click.echo(line)
-        if asked is not None and not yes:
-            click.confirm(f"{decision} this?", abort=True)
-        body = {"digest": asked["digest"] if asked else "", "comment": comment}
-        answer: dict[str, Any] = await client.post(f"{path}/{decision}", body)
-        return answer
+        return next((item for item in reversed(view["approvals"]) if item["state"] == "pending"), None)
 
-    show_item(call(decide), as_json=as_json)
-
-
-def approval_lines(asked: dict[str, Any]) -> list[str]:
-    """What a person is asked to agree to: script and undo as they would run, in full, what they can do, why somebody is asked."""
-    shown = asked["shown"]
-    lines = [
-        f"{asked['title']}  (from {shown['source']})",
-        "",
-        *_script_lines(shown["script"]),
-        "",
-    ]
-    if shown.get("undo"):
-        lines += ["  and, to undo it:", "", *_script_lines(shown["undo"]), ""]
-    lines += [f"  with {name}={visible(value)!r}" for name, value in shown["parameters"].items()]
-    lines += [f"  with {name} from {visible(value)}" for name, value in shown.get("references", {}).items()]
-    lines.append(f"  verdict: {shown['verdict']}")
-    lines += [f"  line {item.get('line', '?')}: {item['message']} [{item['rule_id']}]" for item in shown["findings"]]
-    lines += [f"  {name}: {', '.join(map(str, value))}" for name, value in shown["effects"].items() if isinstance(value, list)]
-    if shown.get("why"):
-        lines.append(f"  why: {visible(shown['why'])}")
-    return [*lines, *(f"  asked because {reason}" for reason in asked["reasons"])]
-
-
-def _script_lines(script: str) -> list[str]:
-    """Every character of it: whoever agrees, agrees to all."""
-    return [f"    {visible(line)}" for line in script.removesuffix("\n").split("\n")]
-
-
-def check_is_shown(*, yes: bool, as_json: bool) -> None:
-    """Nobody decides about what was not shown, unless they say so.
-
-    Raises:
-        click.UsageError: `--json` without `--yes`.
-    """
-    if as_json and not yes:
-        raise click.UsageError("--json shows and asks nothing, so it needs --yes")
+    show_item(call(lambda client: decide(client, path, find, decision, comment, yes=yes, as_json=as_json)), as_json=as_json)
 
 
 def incident_lines(view: dict[str, Any]) -> list[str]:
