@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, bindparam, insert, select, text, update
-from tests.contract.storage_support import ADD_NOTE, fenced, hits, note, note_ids, notes, opened, values
+from tests.contract.storage_support import ADD_NOTE, MOMENT, fenced, hits, note, note_ids, notes, opened, values
 
 from bcce.storage.doors import Append, Database, Fence, Options, run
 from bcce.storage.errors import DatabaseBusy, DatabaseUnavailable, Duplicate, ReadOnly, RowRefused, StaleEpoch, ValueRefused
@@ -144,6 +145,52 @@ async def test_every_kind_of_bad_row_has_its_own_error_and_harms_no_neighbour(da
         expected = ["ok", "Duplicate", "RowRefused", "ValueRefused", "ValueRefused", "ValueRefused", "RowRefused", "ok"]
         assert found == expected
         assert await note_ids(db) == ["good-1", "good-2", "there"]
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 7, 8, 21, 84, 300])
+async def test_however_many_rows_travel_together_each_keeps_its_values(database_url: str, count: int) -> None:
+    def row(number: int) -> dict[str, object]:
+        return {
+            "id": f"v{number:03}",
+            "tenant_id": "t",
+            "name": f"\u00fc{number}" if number % 3 else None,
+            "at": MOMENT + timedelta(seconds=number) if number % 4 else None,
+            "json": {"n": number, "t": "\t\\N"} if number % 5 else None,
+            "long": "line\nline\ttab \\N \\." * number,
+            "body": bytes([0, number % 256, 255]),
+            "flag": number % 2 == 0,
+        }
+
+    async with opened(database_url) as db:
+        statement = insert(values)
+        await db.append(Append(items=tuple((statement, row(number)) for number in range(count))))
+        names = [column.name for column in values.columns if column.name != "secret"]
+        query = select(*(values.c[name] for name in names)).order_by(values.c.id)
+        found = await db.read(lambda conn: [dict(each) for each in conn.execute(query).mappings()])
+    assert found == [{name: row(number)[name] for name in names} for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        ({"id": "there"}, Duplicate),
+        ({"id": "orphan", "run_id": "run-x"}, RowRefused),
+        ({"id": "long", "text": "x" * 41}, ValueRefused),
+        ({"id": "huge", "number": 2**80}, ValueRefused),
+    ],
+)
+async def test_a_bad_row_among_many_of_one_append_has_its_own_error(
+    database_url: str, bad: dict[str, object], error: type[Exception]
+) -> None:
+    async with opened(database_url) as db:
+        await db.append(Append(items=(note("there"),)))
+        rows = [{"id": f"n{number}", "run_id": None, "text": None, "number": number} for number in range(40)]
+        rows[17] = {**rows[17], **bad}
+        many = db.append(Append(items=tuple((ADD_NOTE, row) for row in rows)))
+        neighbours = [db.append(Append(items=(note(f"m{number}"),))) for number in range(12)]
+        found = await asyncio.gather(many, *neighbours, return_exceptions=True)
+        assert [type(each) for each in found] == [error, *[type(None)] * 12]
+        assert await note_ids(db) == sorted([*(f"m{number}" for number in range(12)), "there"])
 
 
 @pytest.mark.parametrize("error", [Duplicate, RowRefused, ValueRefused])

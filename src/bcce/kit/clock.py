@@ -48,6 +48,9 @@ def format_time(moment: datetime) -> str:
     Raises:
         ValueError: `moment` has no time zone, and guessing one would move an alert in time; or in UTC its year is not within 1..9999.
     """
+    if moment.tzinfo is UTC:
+        # Nearly every moment of ours; cut off is `+00:00`.
+        return moment.isoformat(timespec="microseconds")[:-6] + "Z"
     if moment.utcoffset() is None:
         raise ValueError("a time without a time zone cannot be stored")
     # Not strftime: it does not pad years before 1000, and 0001-01-01 is how many monitors write "never".

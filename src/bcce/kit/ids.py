@@ -61,37 +61,45 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _SHIFTS = range(120, -1, -10)
 _RANDOM_BYTES = 10
+#: Digits of the random part: five bits each.
+_TAIL = 16
 _POOL = 1000
+_DIGIT_OF_BYTE = (_ALPHABET * 8).encode("ascii")
 _BODY = re.compile(f"[{_ALPHABET}]{{26}}")
 
 
-class _Entropy:
-    """Random bytes, asked of the system for many ids at once: on some machines each question costs more than the id."""
+class _Tails:
+    """The random parts of ids, asked of the system for many at once: on some machines each question costs more than the id."""
 
     def __init__(self) -> None:
-        self._left: list[bytes] = []
-        # A child process would hand out the same bytes as its parent.
+        self._left: list[str] = []
+        # A child process would hand out the same ones as its parent.
         os.register_at_fork(after_in_child=self._left.clear)
 
-    def __call__(self, size: int) -> bytes:
-        while size == _RANDOM_BYTES:
+    def __call__(self) -> str:
+        while True:
             try:
                 return self._left.pop()
             except IndexError:
-                found = os.urandom(_RANDOM_BYTES * _POOL)
-                self._left += [found[at : at + _RANDOM_BYTES] for at in range(0, len(found), _RANDOM_BYTES)]
-        return os.urandom(size)
+                # Of each byte five bits count, so that each digit is a byte's and no arithmetic is needed.
+                digits = os.urandom(_TAIL * _POOL).translate(_DIGIT_OF_BYTE).decode("ascii")
+                self._left += [digits[at : at + _TAIL] for at in range(0, len(digits), _TAIL)]
 
 
-_ENTROPY = _Entropy()
+_TAILS = _Tails()
 
 
 class Ids:
-    """Makes ids: 48 bits of milliseconds, then 80 random bits, in Crockford base 32 (the ULID layout)."""
+    """Makes ids: 48 bits of milliseconds, then 80 random bits, in Crockford base 32 (the ULID layout).
 
-    def __init__(self, clock: Clock, entropy: Callable[[int], bytes] = _ENTROPY) -> None:
+    Args:
+        entropy: gives so many random bytes; None for the system's.
+    """
+
+    def __init__(self, clock: Clock, entropy: Callable[[int], bytes] | None = None) -> None:
         self._clock = clock
         self._entropy = entropy
+        self._last = -1, ""
 
     def new(self, prefix: str, at: datetime | None = None) -> str:
         """A fresh id of the kind `prefix`; `at` is the moment it says it was made, None for now.
@@ -101,7 +109,14 @@ class Ids:
         """
         PREFIXES[prefix]
         millis = int((at or self._clock.now()).timestamp() * 1000)
-        return f"{prefix}_{_encode((millis << 80) | int.from_bytes(self._entropy(_RANDOM_BYTES), 'big'))}"
+        if self._entropy is not None:
+            return f"{prefix}_{_encode((millis << 80) | int.from_bytes(self._entropy(_RANDOM_BYTES), 'big'))}"
+        last, head = self._last
+        if last != millis:
+            head = _encode(millis << 80)[:-_TAIL]
+            # One assignment, so that another thread sees both or neither.
+            self._last = millis, head
+        return f"{prefix}_{head}{_TAILS()}"
 
 
 def derived_id(prefix: str, *parts: str) -> str:

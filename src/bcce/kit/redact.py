@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 
 MASK = "[redacted]"
 
@@ -21,6 +21,10 @@ _SHAPES: tuple[tuple[tuple[tuple[str, ...], ...], str], ...] = (
     ((("-----begin ",),), r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
     ((("://",), ("@",)), r"(?<=://)[^/\s:@]*:[^/\s]+(?=@)"),
 )
+#: A shorter text cannot have any of these shapes.
+_SHORTEST = 6
+#: Keys up to this length are remembered, so that hostile ones cannot fill the memory.
+_REMEMBERED = 64
 
 
 class Secret:
@@ -62,6 +66,8 @@ def mask_text(text: str, secrets: Iterable[Secret] = ()) -> str:
     for secret in sorted((item.reveal() for item in secrets), key=len, reverse=True):
         if len(secret) >= 4:
             text = text.replace(secret, MASK)
+    if len(text) < _SHORTEST:
+        return text
     # The shapes are looked for in every text that is stored, most of which have none: to find a word is a hundred times quicker.
     small = text.casefold()
     shapes = tuple(pattern for groups, pattern in _SHAPES if all(any(word in small for word in words) for words in groups))
@@ -85,16 +91,27 @@ def redact(value: object, secrets: Iterable[Secret] = ()) -> object:
     if isinstance(value, bytes):
         return mask_text(value.decode(errors="replace"), known)
     if isinstance(value, Mapping):
-        return {
-            mask_text(str(key), known): MASK if _is_secret_entry(str(key), item) else redact(item, known) for key, item in value.items()
-        }
+        return dict(_redacted_entry(key, item, known) for key, item in value.items())
     if isinstance(value, list | tuple | set | frozenset):
         return [redact(item, known) for item in value]
     return mask_text(str(value), known)
 
 
-def _is_secret_entry(key: str, item: object) -> bool:
+def _redacted_entry(key: object, item: object, known: tuple[Secret, ...]) -> tuple[str, object]:
+    name = str(key)
+    masked, hides_text, hides_number = _remembered(name) if len(name) <= _REMEMBERED else _judged(name)
+    if known:
+        masked = mask_text(name, known)
     if item is None or isinstance(item, bool):
-        return False  # whether there is a password is no secret
-    pattern = _SECRET_NUMBER_KEY if isinstance(item, int | float) else _SECRET_KEY
-    return bool(pattern.search(key))
+        return masked, item  # whether there is a password is no secret
+    is_hidden = hides_number if isinstance(item, int | float) else hides_text
+    return masked, MASK if is_hidden else redact(item, known)
+
+
+def _judged(key: str) -> tuple[str, bool, bool]:
+    """The key without what is shaped like a credential, and whether texts and numbers under it are secrets."""
+    return mask_text(key), bool(_SECRET_KEY.search(key)), bool(_SECRET_NUMBER_KEY.search(key))
+
+
+#: Outputs have few keys and have them again and again.
+_remembered = lru_cache(maxsize=4096)(_judged)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import unicodedata
+from collections.abc import Mapping
 
 #: What a person would not see: C0 and C1 controls but tab and newline; characters that reorder or hide text on a screen (Trojan Source,
 #: CVE-2021-42574); blank letters; line separators; lone surrogates; and the tag block, in which a whole sentence can be hidden from people
@@ -44,6 +45,16 @@ def has_hidden(text: str) -> bool:
     return bool(_HIDDEN.search(text.replace("\r\n", "\n")))
 
 
+class Canonical(dict[str, object]):
+    """A JSON object together with its canonical text, so that what was measured need not be encoded again. It is never changed."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, value: Mapping[str, object], text: str | None = None) -> None:
+        super().__init__(value)
+        self.text = canonical_text(value) if text is None else text
+
+
 def canonical_json(value: object) -> bytes:
     """The one encoding of a JSON value: sorted keys, no spaces, UTF-8; what is signed and hashed.
 
@@ -61,6 +72,8 @@ def canonical_text(value: object) -> str:
         ValueError: not a number (NaN, infinity), or a lone surrogate.
         TypeError: not a JSON value.
     """
+    if type(value) is Canonical:
+        return value.text
     text = _ENCODER.encode(value)
     if not text.isascii():
         text.encode()

@@ -1,6 +1,7 @@
 """Who acts: the first argument of everything that a service does."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from bcce.kit.ids import DEFAULT_TENANT, TenantId
@@ -25,6 +26,7 @@ class Actor:
     source: str | None = None
 
 
+@lru_cache(maxsize=256)
 def system_actor(name: str, tenant_id: TenantId = DEFAULT_TENANT) -> Actor:
     """The program itself, as its part called `name`; it may do everything but agree to a script or hand out tokens."""
     return Actor(id=f"system:{name}", name=name, tenant_id=tenant_id, kind="system", permissions=SYSTEM_PERMISSIONS)

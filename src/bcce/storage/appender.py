@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection, Table
 
+from bcce.storage.bulk import CopyRefused
 from bcce.storage.doors import Append
 from bcce.storage.errors import DatabaseUnavailable
 from bcce.storage.group import apply_appends
@@ -114,7 +115,10 @@ class Appender:
             waiting.error, waiting.is_decided = outcome, True
 
     async def _store_apart(self, group: Sequence[_Waiting], problem: Exception, *, isolate: bool) -> None:
-        if len(group) == 1:
+        if isinstance(problem, CopyRefused):
+            # Whichever row it was, or whether it was a row at all: the other way knows what to call it.
+            await self._store(group, isolate=True)
+        elif len(group) == 1:
             group[0].error = problem
         elif isinstance(problem, DatabaseUnavailable):
             for waiting in group:

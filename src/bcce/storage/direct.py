@@ -8,6 +8,7 @@ the writer then takes the other way, which finds the bad row and knows what to c
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import cast
 
 from sqlalchemy import Connection, Executable, Table
@@ -25,6 +26,9 @@ _MOVE_HEAD = (
     f"INSERT INTO {outbox_cursors.name} (name, position) VALUES (?, ?) "  # noqa: S608 - our own names
     "ON CONFLICT (name) DO UPDATE SET position = excluded.position"
 )
+
+#: How many rows one statement inserts: between two statements the event loop may take the interpreter, inside of one both threads work.
+_BLOCKS = (64, 16, 4)
 
 Batch = tuple[Executable, list[Mapping[str, object]]]
 
@@ -50,16 +54,18 @@ class DirectWriter:
         Raises:
             DBAPIError: no transaction can begin.
         """
-        if any(self._is_beyond(conn, batch) for batch in gather(appends)):
+        batches = gather(appends)
+        if any(self._is_beyond(conn, batch) for batch in batches):
             return None
         driver = _driver(conn)
         _say(driver, "BEGIN IMMEDIATE")
         try:
             held = self._held(driver, appends)
             outcomes = [_refusal(op, held) for op in appends]
-            live = [op for op, outcome in zip(appends, outcomes, strict=True) if outcome is None]
+            if any(outcomes):
+                batches = gather([op for op, outcome in zip(appends, outcomes, strict=True) if outcome is None])
             self.events = 0
-            for statement, rows in gather(live):
+            for statement, rows in batches:
                 self._execute(conn, driver, statement, rows)
         except Exception:
             # SQLite itself has undone it after some errors, a full disk for one.
@@ -97,12 +103,21 @@ class DirectWriter:
             driver.execute(_MOVE_HEAD, (HEAD, last + len(rows)))
             self.events += len(rows)
         plan = planned(statement, conn.dialect, tuple(rows[0]))
-        driver.executemany(plan.text, [plan.values(row) for row in rows])
+        values = [plan.values(row) for row in rows]
+        done = 0
+        for size in _BLOCKS if plan.columns is not None else ():
+            while len(values) - done >= size:
+                driver.execute(plan.block(size), tuple(chain.from_iterable(values[done : done + size])))
+                done += size
+        if done < len(values):
+            driver.executemany(plan.text, values[done:])
 
 
 def _refusal(op: Append, held: frozenset[str]) -> Exception | None:
-    stale = next((fence for fence in op.fences if f"{fence.epoch} {fence.run_id}" not in held), None)
-    return StaleEpoch(details={"runId": stale.run_id, "epoch": stale.epoch}) if stale is not None else None
+    for fence in op.fences:
+        if f"{fence.epoch} {fence.run_id}" not in held:
+            return StaleEpoch(details={"runId": fence.run_id, "epoch": fence.epoch})
+    return None
 
 
 def _say(driver: sqlite3.Connection, text: str) -> None:

@@ -23,6 +23,7 @@ def apply_appends(conn: Connection, appends: Sequence[Append], fence_table: Tabl
     it must.
 
     Raises:
+        CopyRefused: only unless `isolate`.
         Exception: the driver's error, when it is not the fault of single rows or `isolate` is False.
     """
     refused = _refused_fences(conn, appends, fence_table)
@@ -37,7 +38,7 @@ def apply_appends(conn: Connection, appends: Sequence[Append], fence_table: Tabl
     if isolate:
         _isolate(conn, appends, live, outcomes)
     else:
-        _execute(conn, [appends[index] for index in live])
+        _execute(conn, [appends[index] for index in live], copies=True)
     return outcomes
 
 
@@ -46,7 +47,7 @@ def _isolate(conn: Connection, appends: Sequence[Append], indexes: Sequence[int]
         return
     try:
         with conn.begin_nested():
-            _execute(conn, [appends[index] for index in indexes])
+            _execute(conn, [appends[index] for index in indexes], copies=False)
     except Exception as error:
         if not is_isolatable(error):
             raise
@@ -58,11 +59,11 @@ def _isolate(conn: Connection, appends: Sequence[Append], indexes: Sequence[int]
         _isolate(conn, appends, indexes[middle:], outcomes)
 
 
-def _execute(conn: Connection, appends: Sequence[Append]) -> None:
+def _execute(conn: Connection, appends: Sequence[Append], *, copies: bool) -> None:
     try:
         for statement, rows in gather(appends):
             if rows[0] and conn.dialect.name in _WITH_PLANS:
-                execute_many(conn, statement, rows)
+                execute_many(conn, statement, rows, copies=copies)
             elif rows[0]:
                 conn.execute(statement, rows)
             else:
@@ -84,9 +85,13 @@ def gather(appends: Sequence[Append]) -> list[tuple[Executable, list[Mapping[str
     for op in appends:
         earliest = 0
         for statement, row in op.items:
-            known = places.setdefault((id(statement), tuple(row)), [])
-            place = next((place for place in known if place >= earliest), None)
-            if place is None:
+            known = places.get(key := (id(statement), tuple(row)))
+            if known is None:
+                known = places[key] = []
+            for place in known:
+                if place >= earliest:
+                    break
+            else:
                 place = len(batches)
                 batches.append((statement, []))
                 known.append(place)
@@ -106,12 +111,17 @@ def _refused_fences(conn: Connection, appends: Sequence[Append], fence_table: Ta
     for is_exclusive in (True, False):
         alike = sorted((fence.run_id, fence.epoch) for fence in wanted if fence.is_exclusive is is_exclusive)
         for fences in _chunks(alike):
+            # As text, because this is asked in every commit, and to compile it takes longer than to answer it.
             if conn.dialect.name == "sqlite":
-                # One writer, so there is nothing to lock, and no index serves SQLite's comparison of row values. As text, because this is
-                # asked in every commit, and to compile it takes longer than to answer it.
+                # One writer, so there is nothing to lock, and no index serves SQLite's comparison of row values.
                 run_ids = tuple({run_id for run_id, _ in fences})
                 text = f"SELECT id, epoch FROM {fence_table.name} WHERE id IN ({', '.join('?' * len(run_ids))})"  # noqa: S608 - our own name
                 held.update((row[0], row[1]) for row in conn.exec_driver_sql(text, run_ids).all())
+            elif conn.dialect.name == "postgresql":
+                # The rows are locked after they are sorted: LockRows stands above Sort.
+                lock = "UPDATE" if is_exclusive else "SHARE"
+                text = f"SELECT id, epoch FROM {fence_table.name} WHERE id = ANY($1::text[]) ORDER BY id FOR {lock}"  # noqa: S608 - our own name
+                held.update((row[0], row[1]) for row in conn.exec_driver_sql(text, (sorted({run_id for run_id, _ in fences}),)).all())
             else:
                 chosen = query.with_for_update(read=not is_exclusive).where(tuple_(identity, epoch).in_(fences))
                 held.update((row[0], row[1]) for row in conn.execute(chosen))

@@ -94,7 +94,7 @@ def event_item(ids: Ids, event: Event, *, correlation_id: str | None = None) -> 
         "at": event.timestamp,
         "type": event.type,
         "source": event.source,
-        "data": dict(event.data),
+        "data": event.data if isinstance(event.data, dict) else dict(event.data),
         "correlation_id": correlation_id,
     }
 

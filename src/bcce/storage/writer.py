@@ -3,11 +3,9 @@
 import asyncio
 import sqlite3
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Engine, RootTransaction, Table
@@ -18,28 +16,10 @@ from bcce.storage.doors import Append
 from bcce.storage.errors import CommitUnknown, DatabaseBusy, DatabaseUnavailable, RowRefused
 from bcce.storage.faults import caused, is_definite, is_isolatable
 from bcce.storage.group import apply_appends
+from bcce.storage.jobs import Job, JobQueue
 from bcce.storage.sequencer import Sequencer
 
 log = structlog.get_logger(__name__)
-
-#: How many jobs share one commit at most, so that none waits for the rows of ten thousand others.
-_JOBS_PER_COMMIT: Final = 2_000
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """Something to write and what came of it.
-
-    `is_alone`: a change of the schema, which shares its commit with nothing. `is_decided`: its transaction has ended, so its result or its
-    error is final.
-    """
-
-    work: Append | Callable[[Connection], Any]
-    future: "asyncio.Future[Any]"
-    is_alone: bool = False
-    is_decided: bool = False
-    result: Any = None
-    error: Exception | None = None
 
 
 class Writer:
@@ -59,8 +39,7 @@ class Writer:
         self._notify = notify
         self._limit = limit
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[Job] = deque()
-        self._wake = threading.Condition()
+        self._queue = JobQueue()
         self._is_closing = False
         self._has_crashed = False
         self._is_sick = False
@@ -89,23 +68,23 @@ class Writer:
                 f"{self._unanswered} writes are waiting already", details={"waiting": self._unanswered, "limit": self._limit}
             )
         job = Job(work, self._loop.create_future(), is_alone)
-        with self._wake:
-            self._unanswered += 1
-            self._queue.append(job)
-            self._wake.notify()
+        self._unanswered += 1
+        self._queue.put(job)
+        if self._has_crashed:
+            # In this very moment, so nobody may be left to take it.
+            self._fail(self._queue.drain())
         return await job.future
 
     async def close(self) -> None:
         """Take nothing more, write what was taken, end the thread."""
-        with self._wake:
-            self._is_closing = True
-            self._wake.notify()
+        self._is_closing = True
+        self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
         jobs: list[Job] = []
         try:
-            while jobs := self._next_jobs():
+            while jobs := self._queue.take(waits=lambda: not self._is_closing):
                 self._commit(jobs, isolate=False)
                 self._answer(jobs)
                 jobs = []
@@ -114,20 +93,6 @@ class Writer:
             self._crash(jobs)
         finally:
             self._disconnect()
-
-    def _next_jobs(self) -> list[Job]:
-        """What goes into the next commit; waits for it; empty once the writer is closing and all is written."""
-        with self._wake:
-            while not self._queue and not self._is_closing:
-                self._wake.wait()
-            jobs: list[Job] = []
-            while self._queue and len(jobs) < _JOBS_PER_COMMIT:
-                if self._queue[0].is_alone and jobs:
-                    break
-                jobs.append(self._queue.popleft())
-                if jobs[-1].is_alone:
-                    break
-            return jobs
 
     def _commit(self, jobs: Sequence[Job], *, isolate: bool) -> None:
         """Write `jobs`; afterwards each has its result or its error."""
@@ -278,10 +243,10 @@ class Writer:
             self._notify()
 
     def _crash(self, jobs: Sequence[Job]) -> None:
-        with self._wake:
-            self._has_crashed = True
-            left = [*jobs, *self._queue]
-            self._queue.clear()
+        self._has_crashed = True
+        self._fail([*jobs, *self._queue.drain()])
+
+    def _fail(self, left: Sequence[Job]) -> None:
         for job in left:
             # Some of the group may have been committed or refused apart from the others before the crash.
             if not job.is_decided and job.error is None:

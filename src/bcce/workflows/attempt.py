@@ -27,6 +27,7 @@ class Row:
 
     `is_continued`: the attempt had a row before this worker took its run up.
     `telling` is the last write that told of it while it went on, None when there was none; `log` is None as long as it said nothing.
+    `inputs` is the digest of its rendered parameters, empty until they are known.
     """
 
     is_stored: bool = False
@@ -34,14 +35,14 @@ class Row:
     log: StepLog | None = None
     told_at: float = 0.0
     is_continued: bool = False
+    inputs: str = ""
 
 
 @value
 class Attempt:
     """One call of one step and all that is needed to record it.
 
-    `records` are the run's other records; `row` says whether the attempt has one already; `inputs` is the digest of its rendered
-    parameters.
+    `records` are the run's other records; `row` says whether the attempt has one already.
     """
 
     run: Run
@@ -50,5 +51,4 @@ class Attempt:
     ending: Ending
     record: StepRecord
     effect: Effect
-    inputs: str
     row: Row

@@ -154,8 +154,7 @@ class Caller:
             if decided is not None:
                 return decided
             kind = self._kind(step)
-            params, inputs = await self._params(attempt, call, kind)
-            attempt = replace(attempt, inputs=inputs)
+            params, attempt.row.inputs = await self._params(attempt, call, kind)
             if kind.effect in (Effect.KEYED, Effect.MARKED):
                 # From here on the attempt has a row, however the call ends.
                 await self._recorder.intend(attempt)
@@ -178,12 +177,12 @@ class Caller:
             return await self.give_up(setting, call, record)
         try:
             if isinstance(kind, Stoppable):
-                params, inputs = await self._params(attempt, call, kind)
+                params, attempt.row.inputs = await self._params(attempt, call, kind)
                 outcome = await kind.stop(self._context(attempt), params)
                 if isinstance(outcome, Commit):
-                    return await self._recorder.end_with(replace(attempt, inputs=inputs), outcome.write, is_stopped=True)
+                    return await self._recorder.end_with(attempt, outcome.write, is_stopped=True)
                 if isinstance(outcome, Park):
-                    return await self._recorded(replace(attempt, inputs=inputs), call, outcome)
+                    return await self._recorded(attempt, call, outcome)
                 record = replace(record, output=dict(outcome.result.output))
         except (StaleEpoch, DatabaseUnavailable):
             # Nothing can be said of the step; the journal goes on from what is recorded.
@@ -210,7 +209,6 @@ class Caller:
             ending=setting.ending,
             record=record,
             effect=kind.effect if kind else Effect.PURE,
-            inputs="",
             # The same for every part of one attempt: what tells of it while it runs, its end, and its being cut off.
             row=setting.rows.setdefault((record.key, record.attempt), Row(is_stored, is_continued=is_stored)),
         )

@@ -207,6 +207,11 @@ class StepList:
         """The steps, each after those it waits for, else as written."""
         return tuple(self.in_order())
 
+    @cached_property
+    def walked(self) -> tuple[tuple[Step, tuple[str, ...], bool], ...]:
+        """`in_order_of_needs`, each step with its needs and whether there is nothing more to look at once it has completed."""
+        return tuple((step, self.needs[step.id], step.type != CONDITION and step.fallback is None) for step in self.in_order_of_needs)
+
     def before(self, step_id: str) -> set[str]:
         """The ids of all steps of this list that have surely ended when the step begins."""
         found: set[str] = set()

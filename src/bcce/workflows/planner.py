@@ -119,21 +119,19 @@ class _Walk:
         dead: set[str] = set()
         failures: list[Failure] = []
         is_running = is_held = False
-        for step in body.in_order_of_needs:
-            needs = body.needs[step.id]
-            if not dead.isdisjoint(needs):
+        for step, needs, is_simple in body.walked:
+            if dead and not dead.isdisjoint(needs):
                 dead.add(step.id)
                 continue
             if not over.issuperset(needs):
                 is_held = True
                 continue
-            record = self._records.get(step.id + suffix)
-            if record is not None and record.state is StepState.COMPLETED and step.type != CONDITION:
-                # Most steps of most lists, so they are passed without another look.
-                over.add(step.id)
-                if step.fallback is not None:
-                    self._leave_fallback(Place(step, suffix))
-                continue
+            if is_simple:
+                record = self._records.get(step.id + suffix)
+                if record is not None and record.state is StepState.COMPLETED:
+                    # Most steps of most lists, so they are passed without another look.
+                    over.add(step.id)
+                    continue
             result = self._place(Place(step, suffix), is_stopping=is_stopping)
             if result is _Standing.RUNNING:
                 is_running = True

@@ -54,7 +54,7 @@ class Recorder:
     async def intend(self, attempt: Attempt) -> None:
         """Writes that the attempt is about to act on the world, before it does."""
         if not attempt.row.is_stored:
-            await self._journal.append(attempt.run, self._journal.started(attempt.run, attempt.record, attempt.effect, attempt.inputs))
+            await self._journal.append(attempt.run, self._journal.started(attempt.run, attempt.record, attempt.effect, attempt.row.inputs))
             attempt.row.is_stored = True
 
     def tell(self, attempt: Attempt) -> None:
@@ -211,7 +211,7 @@ class Recorder:
         if attempt.row.is_stored:
             items = [self._journal.changed(attempt.run, waiting)]
         else:
-            items = self._journal.started(attempt.run, waiting, attempt.effect, attempt.inputs)
+            items = self._journal.started(attempt.run, waiting, attempt.effect, attempt.row.inputs)
         if is_new_gate:
             items.append(self._journal.step_event(attempt.run, waiting, "step.waiting", at=self._clock.now()))
             items.append(repository.open_gate(self._journal.gate_values(attempt.run, waiting, outcome.kind, outcome.name)))
@@ -242,7 +242,7 @@ class Recorder:
         if state is StepState.FAILED:
             message = str(redact(result.output.get("message", "the step said that it failed")))
             error = (result.error or StepError(code="step-failed", message=message)).to_dict()
-        return replace(record, state=state, output=output, error=error, ended_at=self._clock.now(), waiting_for=None), pieces
+        return record.ended(state, self._clock.now(), output=output, error=error), pieces
 
     def count(self, record: StepRecord) -> None:
         """Adds an ended attempt to the metrics."""
@@ -258,7 +258,7 @@ class Recorder:
         if attempt.row.is_stored:
             items = [self._journal.changed(attempt.run, record)]
         else:
-            items = self._journal.started(attempt.run, record, attempt.effect, attempt.inputs)
+            items = self._journal.started(attempt.run, record, attempt.effect, attempt.row.inputs)
         if record.state in _EVENTS:
             items.append(self._journal.step_event(attempt.run, record, _EVENTS[record.state], at=record.ended_at or self._clock.now()))
         return items

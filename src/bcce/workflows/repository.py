@@ -70,6 +70,23 @@ _END = (
         **CLEARED,
     )
 )
+#: Of a run that has ended, `wake_at` says whether the one that started it is still to be told.
+_BUMP = (
+    update(runs)
+    .where(runs.c.id == bindparam("k_run"))
+    .values(wake_seq=runs.c.wake_seq + 1, wake_at=case((runs.c.state.in_(ENDED), runs.c.wake_at), else_=db_now()))
+)
+_STATE = select(runs.c.state).where(runs.c.id == bindparam("k_run"))
+_LOCK = (
+    select(runs.c.id).where(runs.c.id == bindparam("k_run"), runs.c.epoch == bindparam("k_epoch"), runs.c.state.in_(LIVE)).with_for_update()
+)
+_PARK = (
+    update(runs)
+    .where(runs.c.id == bindparam("k_run"), runs.c.epoch == bindparam("k_epoch"), runs.c.wake_seq == bindparam("v_seen"))
+    .values(seen_seq=bindparam("v_seen"), wake_at=bindparam("v_wake_at"), lease_owner=None, crashes=0, **CLEARED)
+)
+_RUN = select(runs).where(runs.c.id == bindparam("k_run"))
+_RECORDS = select(steps).where(steps.c.run_id == bindparam("k_run")).order_by(steps.c.attempt)
 _REVIVABLE = (runs.c.state == RunState.NEEDS_UPGRADE, runs.c.definition_format.in_(sorted(KNOWN_FORMATS)))
 _CLOSE = update(gates).where(gates.c.run_id == bindparam("k_run"), gates.c.state == "open").values(state="closed", closed_at=db_now())
 _CLOSE_STEP = (
@@ -107,16 +124,13 @@ def record_of(row: RowMapping) -> StepRecord:
 
 def get_run(conn: Connection, run_id: RunId, tenant_id: TenantId | None = None) -> Run | None:
     """The run; None when there is none, or when it belongs to another tenant than the given one."""
-    query = select(runs).where(runs.c.id == run_id)
-    if tenant_id is not None:
-        query = query.where(runs.c.tenant_id == tenant_id)
-    row = conn.execute(query).mappings().first()
-    return run_of(row) if row else None
+    row = conn.execute(_RUN, {"k_run": run_id}).mappings().first()
+    return run_of(row) if row is not None and tenant_id in (None, row["tenant_id"]) else None
 
 
 def get_records(conn: Connection, run_id: RunId) -> dict[str, StepRecord]:
     """The latest attempt of every step that has begun, by step key."""
-    rows = conn.execute(select(steps).where(steps.c.run_id == run_id).order_by(steps.c.attempt)).mappings()
+    rows = conn.execute(_RECORDS, {"k_run": run_id}).mappings()
     return {row["step_key"]: record_of(row) for row in rows}
 
 
@@ -128,8 +142,7 @@ def get_attempts(conn: Connection, run_id: RunId) -> list[StepRecord]:
 
 def lock_run(conn: Connection, run_id: RunId, epoch: int) -> bool:
     """Whether the run still has this epoch; takes its row lock, so nobody can change that before the commit."""
-    query = select(runs.c.id).where(runs.c.id == run_id, runs.c.epoch == epoch, runs.c.state.in_(LIVE))
-    return conn.execute(query.with_for_update()).first() is not None
+    return conn.execute(_LOCK, {"k_run": run_id, "k_epoch": epoch}).first() is not None
 
 
 def standing(conn: Connection, run_id: RunId) -> tuple[RunState, bool]:
@@ -143,10 +156,8 @@ def bump(conn: Connection, run_id: RunId) -> RunState | None:
 
     Each fact's transaction begins with this, so the facts of one run have an order.
     """
-    # Of a run that has ended, `wake_at` says whether the one that started it is still to be told.
-    wake_at = case((runs.c.state.in_(ENDED), runs.c.wake_at), else_=db_now())
-    conn.execute(update(runs).where(runs.c.id == run_id).values(wake_seq=runs.c.wake_seq + 1, wake_at=wake_at))
-    state = conn.execute(select(runs.c.state).where(runs.c.id == run_id)).scalar()
+    conn.execute(_BUMP, {"k_run": run_id})
+    state = conn.execute(_STATE, {"k_run": run_id}).scalar()
     return RunState(state) if state else None
 
 
@@ -166,12 +177,7 @@ def claim(conn: Connection, run_ids: Sequence[RunId], worker: str, tried: Collec
 
 def park(conn: Connection, run_id: RunId, *, epoch: int, seen: int, wake_at: datetime | None) -> bool:
     """Gives the run up until a fact or `wake_at`; False when a fact came since `seen`, or the run is no longer ours."""
-    changed = conn.execute(
-        update(runs)
-        .where(runs.c.id == run_id, runs.c.epoch == epoch, runs.c.wake_seq == seen)
-        .values(seen_seq=seen, wake_at=wake_at, lease_owner=None, crashes=0, **CLEARED)
-    )
-    return changed.rowcount == 1
+    return conn.execute(_PARK, {"k_run": run_id, "k_epoch": epoch, "v_seen": seen, "v_wake_at": wake_at}).rowcount == 1
 
 
 def give_back(conn: Connection, run_id: RunId, epoch: int) -> bool:

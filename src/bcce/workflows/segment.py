@@ -153,7 +153,6 @@ class Segment:
                 ending=self._ending,
                 record=settle.record,
                 effect=Effect.PURE,
-                inputs="",
                 row=Row(is_stored=True),
             )
             record = await self._recorder.settle(attempt, settle)

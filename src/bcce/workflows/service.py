@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, RowMapping, insert
 
 from bcce.kit.clock import Clock
 from bcce.kit.errors import InvalidInput
@@ -145,8 +145,15 @@ class WorkflowService:
             row = await self._db.read(lambda conn: repository.get_definition(conn, DefinitionId(definition_id)))
             if row is None:
                 raise UnknownWorkflow(f"there is no definition {definition_id}")
-            self._parsed[definition_id] = read_definition(row["source"], row["origin"], number=number)
+            return self._read(row, number)
         return self._parsed[definition_id]
+
+    def _read(self, row: RowMapping, number: int) -> WorkflowDefinition:
+        """The definition in a row, which takes a hundred times as long to read as a run takes to start."""
+        known = self._parsed.get(row["id"])
+        if known is None:
+            known = self._parsed[row["id"]] = read_definition(row["source"], row["origin"], number=number)
+        return known
 
     def start(
         self,
@@ -177,7 +184,7 @@ class WorkflowService:
             what = f"there is no workflow {workflow!r}" + (f" in version {version!r}" if version else "")
             raise UnknownWorkflow(what, hint="`bcce workflow list` shows which there are")
         row = rows[0]
-        definition = self._parsed.get(row["id"]) or read_definition(row["source"], row["origin"], number=row["format"])
+        definition = self._read(row, row["format"])
         shown, hidden = parted(definition, complete_inputs(definition, inputs))
         turn = self.turn_of(definition, shown)
         if turn is not None and child is not None and child.is_awaited:

@@ -234,3 +234,14 @@ def test_a_shape_is_found_whatever_stands_around_it() -> None:
 
     assert [mask_text(text) for text in texts] == [every.sub(MASK, text) for text in texts]
     assert sum(MASK in mask_text(text) for text in texts) > 1_000
+
+
+def test_the_shortest_text_of_a_shape_is_masked() -> None:
+    assert mask_text("://:p@") == f"://{MASK}@"
+
+
+def test_a_key_that_was_judged_before_hides_its_values_the_same_way_again() -> None:
+    known = Secret("rack-7")
+    for _ in range(2):
+        assert redact({"token": "abc", "rack-7": 1, "pin password": 7}) == {"token": MASK, "rack-7": 1, "pin password": MASK}
+        assert redact({"rack-7": 1, "x" * 70 + TOKEN: "y"}, [known]) == {MASK: 1, "x" * 70 + MASK: "y"}

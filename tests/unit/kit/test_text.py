@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcce.kit.text import canonical_json, clean, digest, has_hidden
+from bcce.kit.text import Canonical, canonical_json, canonical_text, clean, digest, has_hidden
 
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()))
 JSON = st.recursive(
@@ -135,3 +135,11 @@ def test_bytes_are_hashed_as_they_are() -> None:
 @given(JSON, JSON)
 def test_different_values_have_different_digests(one: object, other: object) -> None:
     assert (canonical_json(one) == canonical_json(other)) == (digest(one) == digest(other))
+
+
+def test_an_object_with_its_text_is_encoded_as_itself_at_the_top_and_inside() -> None:
+    value = Canonical({"b": 1, "a": "\u00fc"})
+
+    assert canonical_text(value) == value.text == '{"a":"\u00fc","b":1}'
+    assert canonical_text({"inner": value}) == '{"inner":{"a":"\u00fc","b":1}}'
+    assert digest(value) == digest({"b": 1, "a": "\u00fc"})

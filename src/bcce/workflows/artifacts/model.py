@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from bcce.kit.ids import ArtifactId, RunId
 from bcce.kit.redact import mask_text
-from bcce.kit.text import canonical_json, clean, digest
+from bcce.kit.text import Canonical, canonical_json, clean, digest
 from bcce.workflows.errors import OutputTooLarge
 from bcce.workflows.model import Artifact
 
@@ -95,19 +95,17 @@ def has_reference(output: Mapping[str, object] | None) -> bool:
     return bool(output) and (referenced(output) is not None or any(referenced(value) for value in (output or {}).values()))
 
 
-def pack(output: Mapping[str, object], *, limit_bytes: int, size: int | None = None) -> tuple[dict[str, object], tuple[Piece, ...]]:
+def pack(output: Mapping[str, object], *, limit_bytes: int) -> tuple[dict[str, object], tuple[Piece, ...]]:
     """The output as the journal takes it, and what became artifacts: its largest values, or all of it when it has very many.
-
-    Args:
-        size: how many bytes it has as JSON, if that is known.
 
     Raises:
         OutputTooLarge: a value is larger than an artifact may be.
     """
-    left = len(canonical_json(output)) if size is None else size
-    packed = dict(output)
+    inline = Canonical(output)
+    left = len(inline.text) if inline.text.isascii() else len(inline.text.encode())
     if left <= MAX_INLINE_BYTES:
-        return packed, ()
+        return inline, ()
+    packed = dict(output)
     pieces: list[Piece] = []
     sizes = {key: len(canonical_json(value)) for key, value in output.items()}
     for key in sorted(sizes, key=lambda name: (-sizes[name], name)):
