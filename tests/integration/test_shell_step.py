@@ -355,3 +355,20 @@ async def test_a_script_is_stopped_although_its_step_waits_for_a_turn(tmp_path: 
         executor.go_on.set()
         await finished(runtime, second)
         assert len(executor.starts) == 1
+
+
+async def test_a_script_that_had_ended_well_before_the_cancel_is_undone(tmp_path: Path) -> None:
+    executor = recording(tmp_path, lambda script: Ending() if "uptime" in script.text else None)
+    steps = shell("df -h /", extra="    compensate: {type: shell, script: uptime}\n")
+    async with shell_runtime(tmp_path, executor=executor) as runtime:
+        run_id = await start(runtime, steps)
+        await until(runtime, run_id, lambda _, records: bool(executor.starts) and records["clean"].waiting_for == "the script to end")
+        await runtime.runs.pause(ACTOR, run_id)
+        await asyncio.sleep(0.3)
+        executor.finish(executor.starts[0].key)
+        await runtime.runs.cancel(ACTOR, run_id)
+        runtime.ring(run_id)
+        run, states = await finished(runtime, run_id)
+
+        assert (run.state, states) == (RunState.CANCELLED, {"clean": "completed", "clean.compensate": "completed"})
+        assert {item.state for item in await dispatches(runtime)} == {DispatchState.SUCCEEDED}

@@ -164,6 +164,20 @@ async def test_what_was_done_is_undone_the_latest_first(opened: tuple[Runtime, W
     assert work.calls == ["a", "b", "c", "b.compensate", "a.compensate"]
 
 
+async def test_what_a_fallback_made_good_is_undone_too(opened: tuple[Runtime, Work]) -> None:
+    runtime, work = opened
+    steps = "  - {id: a, type: work, compensate: {type: work}}\n"
+    steps += "  - {id: b, type: work, fails: -1, retryable: false, fallback: {type: work}, compensate: {type: work}}\n"
+    steps += "  - {id: c, type: work, compensate: {type: work}}\n"
+    steps += "  - {id: d, type: work, fails: -1, retryable: false, fallback: {type: work, fails: -1, retryable: false}, "
+    steps += "compensate: {type: work}, on_failure: compensate}\n"
+
+    run, _ = await finished(runtime, await start(runtime, text(steps)))
+
+    assert run.state is RunState.FAILED
+    assert work.calls[-3:] == ["c.compensate", "b.compensate", "a.compensate"]
+
+
 async def test_a_step_that_takes_too_long_fails_and_so_does_a_scope(opened: tuple[Runtime, Work]) -> None:
     runtime, _ = opened
     one, states = await finished(runtime, await start(runtime, text("  - {id: a, type: work, seconds: 5, timeout: 50ms}\n")))
@@ -365,8 +379,10 @@ async def test_a_workflow_publishes_events_of_its_own(opened: tuple[Runtime, Wor
     run_id = await start(runtime, text("  - {id: e, type: emit, event: deploy.done, data: {n: 1}}\n"))
     await finished(runtime, run_id)
 
-    own = [data for kind, data in await events(runtime, run_id) if kind == "workflow.event"]
+    told = await events(runtime, run_id)
+    own = [data for kind, data in told if kind == "workflow.event"]
     assert own == [{"stepId": "e", "workflowId": run_id, "event": "deploy.done", "data": {"n": 1}}]
+    assert [kind for kind, _ in told] == ["workflow.started", "step.started", "workflow.event", "step.completed", "workflow.completed"]
 
 
 async def test_the_events_of_a_run_come_in_order(opened: tuple[Runtime, Work]) -> None:
@@ -376,6 +392,8 @@ async def test_the_events_of_a_run_come_in_order(opened: tuple[Runtime, Work]) -
 
     kinds = [kind for kind, _ in await events(runtime, run_id)]
     assert kinds == ["workflow.started", "step.started", "step.completed", "step.started", "step.failed", "workflow.failed"]
+    lasted = [kind for kind, data in await events(runtime, run_id) if "duration" in data]
+    assert lasted == ["step.completed", "step.failed", "workflow.failed"]
 
 
 async def test_a_cancel_at_any_moment_ends_the_run(opened: tuple[Runtime, Work]) -> None:

@@ -14,12 +14,12 @@ from urllib.parse import quote
 
 import httpx
 
+from bcce.cli.server_file import read_server
 from bcce.cli.settings import home, load_settings
 from bcce.kit.errors import BcceError, ExitCode, InvalidId, InvalidInput, Unavailable
 from bcce.kit.text import clean, has_hidden
 
 T = TypeVar("T")
-SERVER_FILE = "server.json"
 _TIMEOUT_S = 60.0
 _MAX_SEGMENT = 300
 
@@ -110,17 +110,6 @@ async def connect(*, works: bool = False) -> AsyncIterator[Client]:
         headers = _auth(admin_token_path(where))
         async with httpx.AsyncClient(transport=transport, base_url="http://bcce.local", headers=headers, timeout=_TIMEOUT_S) as http:
             yield Client(http)
-
-
-def read_server(where: Path) -> dict[str, Any] | None:
-    """The running server's address and token path, None when none runs."""
-    try:
-        found: dict[str, Any] = json.loads((where / SERVER_FILE).read_text(encoding="utf-8"))
-    except PermissionError as error:
-        raise Unavailable(f"{where} cannot be read", hint="run as the account that runs the server, or set BCCE_HOME") from error
-    except (OSError, ValueError):  # no file, no folder, or nothing in it that a server has written
-        return None
-    return found if Path(f"/proc/{found.get('pid')}").exists() else None
 
 
 def call(action: Callable[[Client], Coroutine[Any, Any, T]], *, works: bool = False) -> T:

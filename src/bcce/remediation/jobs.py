@@ -112,7 +112,8 @@ class Jobs:
         if current.state in ENDED:
             return JobEnd.of(current)
         status, stopped, output = await self._stop(launch, current)
-        log.info("dispatch.stopped", dispatch_id=current.key, proven=stopped.proven, detail=stopped.detail)
+        if stopped is not None:
+            log.info("dispatch.stopped", dispatch_id=current.key, proven=stopped.proven, detail=stopped.detail)
         return self._ended(context, launch, current, status, output, stopped)
 
     async def _start(self, context: StepContext, launch: Launch, key: DispatchId) -> Park:
@@ -171,13 +172,13 @@ class Jobs:
             return _wait(timedelta(0))
         return self._ended(context, launch, current, status, output)
 
-    async def _stop(self, launch: Launch, current: Dispatch) -> tuple[JobStatus, StopResult, str]:
-        """What the target says after it was asked to stop: its status, the proof, and what the script wrote."""
+    async def _stop(self, launch: Launch, current: Dispatch) -> tuple[JobStatus, StopResult | None, str]:
+        """What the target says after it was asked to stop: its status, the proof (None: it had ended by itself), and what it wrote."""
         try:
             executor = self._executors.get(current.target.executor)
             # Fences: from here on it cannot be started any more under this key. What is over by itself is not stopped without need.
             status = await executor.status(current.key, current.target, since=current.created_at)
-            stopped = StopResult(proven=True, detail=status.detail)
+            stopped = StopResult(proven=True, detail=status.detail) if status.phase is JobPhase.NEVER_STARTED else None
             if status.phase not in (JobPhase.EXITED, JobPhase.NEVER_STARTED):
                 stopped = await executor.stop(current.key, current.target)
                 status = await executor.status(current.key, current.target, since=current.created_at)
@@ -189,7 +190,7 @@ class Jobs:
             output = await self._output(executor, launch, current, status)
         except BcceError as error:
             output = _unread(error)
-        if not stopped.proven or status.phase is JobPhase.RUNNING:
+        if stopped is not None and (not stopped.proven or status.phase is JobPhase.RUNNING):
             return JobStatus(phase=JobPhase.UNKNOWN, detail=f"it could not be shown that it stopped: {stopped.detail}"), stopped, output
         return status, stopped, output
 

@@ -41,7 +41,8 @@ class Launch:
 class JobEnd:
     """What became of a dispatch.
 
-    `stop` is what a request to stop it came to, None if there was none. `record` writes it down, in a transaction of the caller's.
+    `stop` is what a request to stop it came to, None if there was none or it had ended by itself before. `record` writes it down, in a
+    transaction of the caller's.
     """
 
     dispatch: Dispatch
@@ -51,6 +52,11 @@ class JobEnd:
     output: str
     record: Callable[[Connection], None]
     stop: StopResult | None = None
+
+    @property
+    def ended_itself(self) -> bool:
+        """The script came to its own end and said that it did its work."""
+        return self.stop is None and self.state is DispatchState.SUCCEEDED
 
     @classmethod
     def of(cls, current: Dispatch) -> "JobEnd":

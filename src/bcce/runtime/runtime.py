@@ -287,6 +287,7 @@ class _Builder:
                 logbook=logbook,
                 clock=clock,
                 worker=worker.identity,
+                ring=worker.ring,
                 random=random.random,
             ),
             load_definition=workflows.load,

@@ -33,7 +33,7 @@ from bcce.workflows.planner import Call
 from bcce.workflows.recorder import Recorder
 from bcce.workflows.references import has_references, seal
 from bcce.workflows.scope import scope_at
-from bcce.workflows.step_type import Commit, LogLevel, Park, StepContext, StepOutcome, StepType, Stoppable, references_of
+from bcce.workflows.step_type import Commit, Done, LogLevel, Park, StepContext, StepOutcome, StepType, Stoppable, references_of
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +69,7 @@ class Caller:
     """Does single calls on behalf of one worker.
 
     Args:
+        ring: says that another run may go on.
         random: numbers in [0, 1) for retry jitter; the moment that comes of it is recorded and never computed again.
     """
 
@@ -83,6 +84,7 @@ class Caller:
         logbook: Logbook,
         clock: Clock,
         worker: Worker,
+        ring: Callable[[RunId], None],
         random: Callable[[], float],
     ) -> None:
         self._journal = journal
@@ -93,6 +95,7 @@ class Caller:
         self._logbook = logbook
         self._clock = clock
         self._worker = worker
+        self._ring = ring
         self._random = random
         self._open: dict[tuple[RunId, str], tuple[float, Attempt]] = {}
         self._constant: dict[int, tuple[Step, BaseModel, str]] = {}
@@ -179,9 +182,9 @@ class Caller:
             if isinstance(kind, Stoppable):
                 params, attempt.row.inputs = await self._params(attempt, call, kind)
                 outcome = await kind.stop(self._context(attempt), params)
-                if isinstance(outcome, Commit):
+                if isinstance(outcome, Commit) and not outcome.ended_itself:
                     return await self._recorder.end_with(attempt, outcome.write, is_stopped=True)
-                if isinstance(outcome, Park):
+                if not isinstance(outcome, Done) or outcome.ended_itself:
                     return await self._recorded(attempt, call, outcome)
                 record = replace(record, output=dict(outcome.result.output))
         except (StaleEpoch, DatabaseUnavailable):
@@ -328,10 +331,14 @@ class Caller:
             raise StepTimedOut(f"step {record.key!r} did not end in time") from error
 
     async def _recorded(self, attempt: Attempt, call: Call, outcome: StepOutcome) -> StepRecord:
-        if isinstance(outcome, Park):
-            return await self._recorder.park(attempt, outcome)
-        if isinstance(outcome, Commit):
-            return await self._recorder.end_with(attempt, outcome.write)
+        if not isinstance(outcome, Done):
+            if isinstance(outcome, Park):
+                record = await self._recorder.park(attempt, outcome)
+            else:
+                record = await self._recorder.end_with(attempt, outcome.write)
+            for run_id in outcome.rings:
+                self._ring(run_id)
+            return record
         ended, pieces = self._recorder.ended(attempt.record, outcome.result)
         if ended.state is StepState.FAILED:
             return await self._fail(attempt, call.place.step, StepError(**ended.error), ended, pieces)  # type: ignore[arg-type]  # the recorder wrote it

@@ -78,7 +78,7 @@ class RunControl:
         await self._db.write(write)
 
     async def pause(self, actor: Actor, run_id: RunId) -> Run:
-        """Lets what runs end, and begins nothing until `resume`.
+        """Lets what runs end, and begins nothing until `resume`, in the runs that it waits for too.
 
         Raises:
             UnknownRun: there is no such run.
@@ -91,11 +91,12 @@ class RunControl:
             if run.cancel_at is not None:
                 raise RunEnded(f"run {run.id} is being cancelled", details={"runId": run.id})
             conn.execute(update(runs).where(runs.c.id == run.id).values(state=RunState.PAUSED))
+            self._move_children(actor, conn, run, RunState.ACTIVE, RunState.PAUSED, "run.paused", "workflow.paused")
 
         return await self._change(actor, run_id, "run.paused", "workflow.paused", write)
 
     async def resume(self, actor: Actor, run_id: RunId) -> Run:
-        """Goes on with a paused run.
+        """Goes on with a paused run, and with the paused ones that it waits for.
 
         Raises:
             UnknownRun: there is no such run.
@@ -106,6 +107,7 @@ class RunControl:
         def write(conn: Connection, run: Run) -> None:
             _check_begun(run)
             conn.execute(update(runs).where(runs.c.id == run.id).values(state=RunState.ACTIVE))
+            self._move_children(actor, conn, run, RunState.PAUSED, RunState.ACTIVE, "run.resumed", "workflow.resumed")
 
         return await self._change(actor, run_id, "run.resumed", "workflow.resumed", write)
 
@@ -185,6 +187,18 @@ class RunControl:
             return new_id
 
         return await self._db.write(write)
+
+    def _move_children(self, actor: Actor, conn: Connection, run: Run, before: RunState, after: RunState, action: str, event: str) -> None:
+        """Moves the runs that `run` waits for, and those that they wait for, from one state to the other: from above, as all locks."""
+        for child_id in repository.awaited_children(conn, run.id):
+            repository.bump(conn, child_id)
+            child = repository.get_run(conn, child_id, actor.tenant_id)
+            if child is None or child.cancel_at is not None or child.state not in (before, after):
+                continue
+            if child.state is before:
+                conn.execute(update(runs).where(runs.c.id == child.id).values(state=after))
+                run_items(conn, self._told(actor, child, action, event, {"with": run.id}))
+            self._move_children(actor, conn, child, before, after, action, event)
 
     async def _change(self, actor: Actor, run_id: RunId, action: str, event: str, change: Callable[[Connection, Run], None]) -> Run:
         require(actor, Permission.WORKFLOWS_RUN)

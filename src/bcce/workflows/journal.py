@@ -169,7 +169,7 @@ class Journal:
             "workflowId": run.id,
             "workflow": run.workflow,
         }
-        if record.ended_at is not None:
+        if record.ended_at is not None and kind != "step.started":
             data["duration"] = round((record.ended_at - record.started_at).total_seconds() * 1000, 3)
         if kind == "step.completed":
             data["result"] = str(record.state)

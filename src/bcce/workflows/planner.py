@@ -91,11 +91,12 @@ def plan(definition: WorkflowDefinition, records: Mapping[str, StepRecord], now:
     result = walk.list(definition.body, "", Strategy.ABORT, is_stopping=is_stopping)
     if not walk.is_idle:
         return walk.plan
-    if result is _Standing.WELL:
-        walk.plan.finish = Finish(None)
-    elif is_stopping:
+    if is_stopping:
+        # Also when everything ended well before it could be stopped: what was asked for is that it be undone.
         if walk.undo(definition):
             walk.plan.finish = Finish(None, is_stopped=True)
+    elif result is _Standing.WELL:
+        walk.plan.finish = Finish(None)
     elif isinstance(result, Failure) and (not result.compensates or walk.undo(definition)):
         walk.plan.finish = Finish(result.record)
     return walk.plan
@@ -271,10 +272,26 @@ class _Walk:
         record = self._records.get(key)
         return record is not None and record.state in (StepState.FAILED, StepState.CANCELLED)
 
+    def _done_places(self, definition: WorkflowDefinition) -> Iterator[Place]:
+        """The places that did their work, those whose fallback did it instead too."""
+        for key in self._records:
+            step = definition.by_id.get(key.partition("[")[0])
+            if step is not None and self._doer(place := Place(step, key[len(step.id) :])).state is StepState.COMPLETED:
+                yield place
+
+    def _doer(self, place: Place) -> StepRecord:
+        """The record of the step at the place, or of its fallback once that took over."""
+        record, other = self._records[place.key], place.step.fallback
+        instead = self._records.get(other.id + place.suffix) if other is not None else None
+        return instead if instead is not None and record.state is StepState.FAILED else record
+
+    def _ended_at(self, place: Place) -> datetime:
+        return self._doer(place).ended_at or self._now
+
     def undo(self, definition: WorkflowDefinition) -> bool:
         """Whether all that completed and can be undone has been; else the next compensation joins the plan, the latest step's first."""
-        done = [place for place in completed_places(definition, self._records) if place.step.compensate is not None]
-        done.sort(key=lambda place: (self._records[place.key].ended_at or self._now, place.key), reverse=True)
+        done = [place for place in self._done_places(definition) if place.step.compensate is not None]
+        done.sort(key=lambda place: (self._ended_at(place), place.key), reverse=True)
         for place in done:
             if place.step.compensate is None:
                 continue
@@ -284,14 +301,6 @@ class _Walk:
                 self.plan.calls.append(Call(instead, record))
                 return False
         return True
-
-
-def completed_places(definition: WorkflowDefinition, records: Mapping[str, StepRecord]) -> Iterator[Place]:
-    """The places whose steps ended well."""
-    for key, record in records.items():
-        step = definition.by_id.get(key.partition("[")[0])
-        if step is not None and record.state is StepState.COMPLETED:
-            yield Place(step, key[len(step.id) :])
 
 
 def _ends_list(step: Step, strategy: Strategy) -> bool:

@@ -97,14 +97,25 @@ class Recorder:
         """Records the attempt's end, or that it was stopped, in one transaction with the database work of the step."""
         await _told(attempt)
 
+        is_announced = not attempt.row.is_stored and attempt.record.attempt == 1
+
         def end(conn: Connection) -> tuple[StepRecord, Packed]:
+            if is_announced:
+                # Before whatever the step publishes itself.
+                began = self._journal.step_event(attempt.run, attempt.record, "step.started", at=attempt.record.started_at)
+                add_items(conn, [began])
             record, pieces = self.ended(attempt.record, write(conn))
             return replace(record, state=StepState.CANCELLED, wake_at=None) if is_stopped else record, Packed.of(pieces)
 
-        return await self._end_writing(attempt, end)
+        return await self._end_writing(attempt, end, is_announced=is_announced)
 
-    async def _end_writing(self, attempt: Attempt, end: Callable[[Connection], tuple[StepRecord, Packed]]) -> StepRecord:
-        """Records the attempt's end in a write of its own, which can also look at what is stored."""
+    async def _end_writing(
+        self, attempt: Attempt, end: Callable[[Connection], tuple[StepRecord, Packed]], *, is_announced: bool = False
+    ) -> StepRecord:
+        """Records the attempt's end in a write of its own, which can also look at what is stored.
+
+        `is_announced`: `end` has published that the attempt began.
+        """
         is_last, batch = False, None
 
         def fn(conn: Connection) -> StepRecord:
@@ -112,7 +123,7 @@ class Recorder:
             record, packed = end(conn)
             if packed.pieces:
                 self._artifacts.store(conn, attempt.run, packed, record)
-            items, is_last = self._end_items(attempt, record, conn)
+            items, is_last = self._end_items(attempt, record, conn, is_announced=is_announced)
             batch = self._logbook.add(items, attempt.run, record, attempt.row.log, conn)
             add_items(conn, items)
             return record
@@ -124,9 +135,11 @@ class Recorder:
         self.count(ended)
         return ended
 
-    def _end_items(self, attempt: Attempt, record: StepRecord, conn: Connection | None = None) -> tuple[list[Item], bool]:
+    def _end_items(
+        self, attempt: Attempt, record: StepRecord, conn: Connection | None = None, *, is_announced: bool = False
+    ) -> tuple[list[Item], bool]:
         """The rows that record the end of the attempt, and whether the run ends with it; `conn` as for `RunEndings.items`."""
-        items = self._items(attempt, record)
+        items = self._items(attempt, record, is_announced=is_announced)
         if attempt.record.state is StepState.WAITING:
             items.append(repository.close_gate(attempt.run.id, record.key))
         if attempt.run.crashes > 0:
@@ -254,11 +267,13 @@ class Recorder:
             record.type, status=str(record.state), duration_ms=duration / timedelta(milliseconds=1), error=str(error) if error else None
         )
 
-    def _items(self, attempt: Attempt, record: StepRecord) -> list[Item]:
+    def _items(self, attempt: Attempt, record: StepRecord, *, is_announced: bool) -> list[Item]:
         if attempt.row.is_stored:
             items = [self._journal.changed(attempt.run, record)]
         else:
             items = self._journal.started(attempt.run, record, attempt.effect, attempt.row.inputs)
+            # The event comes behind the row.
+            del items[1 if is_announced else 2 :]
         if record.state in _EVENTS:
             items.append(self._journal.step_event(attempt.run, record, _EVENTS[record.state], at=record.ended_at or self._clock.now()))
         return items

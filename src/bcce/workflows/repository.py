@@ -229,6 +229,12 @@ def unseen(conn: Connection, known: Mapping[RunId, int]) -> list[RunId]:
     return [RunId(row.id) for row in rows if row.wake_seq != known[RunId(row.id)]]
 
 
+def awaited_children(conn: Connection, run_id: RunId) -> list[RunId]:
+    """The runs that steps of this run wait for."""
+    waiting = (gates.c.run_id == run_id, gates.c.kind == CHILD_GATE, gates.c.state == "open")
+    return [RunId(name) for name in conn.execute(select(gates.c.name).where(*waiting).order_by(gates.c.name)).scalars()]
+
+
 def untold(conn: Connection, limit: int) -> list[tuple[RunId, RunId]]:
     """Runs that are over, each with the run that started it and has not been told yet."""
     query = select(runs.c.id, runs.c.parent_id).where(runs.c.state.in_(ENDED), runs.c.wake_at.is_not(None), runs.c.parent_id.is_not(None))

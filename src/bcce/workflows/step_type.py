@@ -93,9 +93,13 @@ class StepContext:
 
 @value
 class Done:
-    """The step ended and wrote nothing itself; the engine records the result."""
+    """The step ended and wrote nothing itself; the engine records the result.
+
+    `ended_itself` counts when a step is stopped: what it had begun was over by then, so it ended as `result` says and was not cut off.
+    """
 
     result: StepResult
+    ended_itself: bool = False
 
 
 @value
@@ -103,9 +107,12 @@ class Commit:
     """The step ends with the database work of `write`, in one transaction with its journal row.
 
     `write` may be called more than once (a deadlock retries the unit) and must only use its connection and prepared values.
+    `ended_itself` is as in `Done`; `rings` are other runs that may go on once this is written.
     """
 
     write: Callable[[Connection], StepResult]
+    ended_itself: bool = False
+    rings: tuple[RunId, ...] = ()
 
 
 @value
@@ -114,7 +121,8 @@ class Park:
 
     `waiting_for` is one short sentence for a person. `kind` and `name` tell what closes the gate, for those who look for open gates.
     `wake_after` is when to look again without a fact, None for never. `write` is database work that belongs to the
-    beginning of the wait (say, the approval's row); it is done once, in the transaction that opens the gate.
+    beginning of the wait (say, the approval's row); it is done once, in the transaction that opens the gate. `rings` are other runs that
+    may go on once the wait is written.
     """
 
     waiting_for: str
@@ -122,6 +130,7 @@ class Park:
     name: str
     wake_after: timedelta | None = None
     write: Callable[[Connection], None] | None = None
+    rings: tuple[RunId, ...] = ()
 
 
 StepOutcome = Done | Commit | Park
@@ -133,6 +142,8 @@ class Stoppable(Protocol):
 
     async def stop(self, context: StepContext, params: BaseModel) -> StepOutcome:
         """Stops what `run` began. Called instead of `run` from then on: `Done` when nothing of it goes on, `Park` while it ends.
+
+        What had ended by itself is said to have (`ended_itself`): a step that did its work is undone like any other.
 
         Raises:
             BcceError: it could not be stopped.

@@ -2,16 +2,14 @@
 
 import asyncio
 import contextlib
-import json
-import os
 import signal
 import socket
 from pathlib import Path
 
 import click
 
-from bcce.cli.client import SERVER_FILE, read_server
 from bcce.cli.loop import run_long
+from bcce.cli.server_file import announced, read_server
 from bcce.cli.settings import home, load_settings
 from bcce.kit.errors import Conflict, InvalidInput
 
@@ -59,12 +57,9 @@ async def _serve(settings, where: Path) -> None:  # type: ignore[no-untyped-def]
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, _stop, server, streams, number)
         address = f"http://{settings.server.host}:{listener.getsockname()[1]}"
-        _announce(where, address)
-        click.echo(f"BCCE listens on {address}; the administrator's token lies in {where / 'admin.token'}", err=True)
-        try:
+        with announced(where, address):
+            click.echo(f"BCCE listens on {address}; the administrator's token lies in {where / 'admin.token'}", err=True)
             await server.serve(sockets=[listener])
-        finally:
-            (where / SERVER_FILE).unlink(missing_ok=True)
 
 
 def _stop(server, streams, number: int) -> None:  # type: ignore[no-untyped-def]  # both are imported above
@@ -84,12 +79,3 @@ def _listen(host: str, port: int) -> socket.socket:
         raise InvalidInput(f"cannot listen on {host}:{port}: {error.strerror}", hint="choose another with --port") from error
     listener.set_inheritable(False)
     return listener
-
-
-def _announce(where: Path, address: str) -> None:
-    """Writes where the server is for commands of the same account; by rename, so that none reads half a file."""
-    part = where / f"{SERVER_FILE}.part"
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        json.dump({"url": address, "token": str(where / "admin.token"), "pid": os.getpid()}, file)
-    part.replace(where / SERVER_FILE)

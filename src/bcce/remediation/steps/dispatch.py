@@ -64,7 +64,7 @@ class DispatchStep:
             ended.record(conn)
             return completed(ended.to_dict())
 
-        return Commit(write=write)
+        return Commit(write=write, ended_itself=ended.ended_itself)
 
     async def _launch(self, context: StepContext, given: DispatchParams, *, is_stopping: bool = False) -> Launch:
         try:

@@ -142,7 +142,7 @@ class ShellStep:
             ended.record(conn)
             return completed(ended.to_dict())
 
-        return Commit(write=write)
+        return Commit(write=write, ended_itself=ended is not None and ended.ended_itself)
 
     async def _known_plan(self, context: StepContext) -> tuple[Plan, Severity] | None:
         """The plan of this attempt; None while there is none, and when it can no longer be read: what it started goes on all the same."""

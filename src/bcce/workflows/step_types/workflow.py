@@ -68,16 +68,17 @@ class WorkflowStep:
         if child is None:
             context.log(f"starts the run {child_id} of {given.workflow}", facts={"runId": child_id})
         if given.wait:
-            return Park(waiting_for=f"the run {child_id} of {given.workflow}", kind=CHILD_GATE, name=child_id, write=start)
+            waiting_for = f"the run {child_id} of {given.workflow}"
+            return Park(waiting_for=waiting_for, kind=CHILD_GATE, name=child_id, write=start, rings=(child_id,) if child is None else ())
 
         def start_only(conn: Connection) -> StepResult:
             start(conn)
             return completed({"runId": child_id})
 
-        return Commit(write=start_only)
+        return Commit(write=start_only, rings=(child_id,))
 
     async def stop(self, context: StepContext, params: BaseModel) -> StepOutcome:
-        """Cancels the run and waits for its end."""
+        """Cancels the run and waits for its end; one that ended well before that has done its work."""
         child_id = self._child_id(context)
 
         def cancel(conn: Connection) -> Run | None:
@@ -91,9 +92,12 @@ class WorkflowStep:
             return repository.get_run(conn, child_id)
 
         child = await self._db.write(cancel)
+        if child is not None and child.state is RunState.COMPLETED:
+            output = await self._db.read(lambda conn: restored_output(conn, child_id, child.output or {}))
+            return Done(result=_result(child, output), ended_itself=True)
         if child is None or child.state in repository.ENDED:
             return Done(result=completed({"runId": child_id}))
-        return Park(waiting_for=f"the run {child_id} to stop", kind=CHILD_GATE, name=child_id)
+        return Park(waiting_for=f"the run {child_id} to stop", kind=CHILD_GATE, name=child_id, rings=(child_id,))
 
     def _child_id(self, context: StepContext) -> RunId:
         return RunId(derived_id("run", context.run_id, context.key, str(context.attempt)))

@@ -1,0 +1,110 @@
+"""Runs that other runs start: they begin at once, pause and go on together, and what they did counts."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.workflow_support import ACTOR, events, finished, runtime_at, start, until
+
+from bcce.kit.ids import RunId
+from bcce.runtime.runtime import Runtime
+from bcce.workflows.model import Run, RunState, StepState
+
+
+def text(steps: str, *, name: str) -> str:
+    return f'version: "1.0"\nname: {name}\nsteps:\n{steps}'
+
+
+CALL = "  - {id: call, type: workflow, workflow: below, compensate: {type: emit, event: undone}}\n"
+BELOW = "  - {id: first, type: wait, event: go}\n  - {id: second, type: work}\n"
+
+
+async def begun(runtime: Runtime, below: str, above: str = CALL) -> tuple[RunId, RunId]:
+    """A run of `above` and the one that it waits for, which waits at its first step."""
+    await runtime.workflows.register(ACTOR, text(below, name="below"), "below.yaml")
+    run_id = await start(runtime, text(above, name="above"))
+    await until(runtime, run_id, lambda _, records: "call" in records and records["call"].state is StepState.WAITING)
+    child = (await runtime.workflows.runs(ACTOR, workflow="below"))[0]
+    await until(runtime, child.id, lambda _, records: "first" in records and records["first"].state is StepState.WAITING)
+    return run_id, child.id
+
+
+async def act(runtime: Runtime, run_id: RunId, what: str) -> Run:
+    changed: Run = await getattr(runtime.runs, what)(ACTOR, run_id)
+    runtime.ring(run_id)
+    return changed
+
+
+async def state(runtime: Runtime, run_id: RunId) -> RunState | None:
+    return await runtime.workflows.state(ACTOR, run_id)
+
+
+@pytest.mark.parametrize("waits", ["true", "false"])
+async def test_a_run_that_another_one_starts_begins_at_once(tmp_path: Path, waits: str) -> None:
+    async with runtime_at(tmp_path, sweep_s=60) as (runtime, _):
+        await runtime.workflows.register(ACTOR, text("  - {id: a, type: work}\n", name="below"), "below.yaml")
+        run_id = await start(runtime, text(f"  - {{id: call, type: workflow, workflow: below, wait: {waits}}}\n", name="above"))
+        await finished(runtime, run_id, seconds=10)
+        (child,) = await runtime.workflows.runs(ACTOR, workflow="below")
+        await finished(runtime, child.id, seconds=10)
+
+
+async def test_a_cancel_reaches_what_was_started_at_once(tmp_path: Path) -> None:
+    async with runtime_at(tmp_path, sweep_s=60) as (runtime, _):
+        run_id, child_id = await begun(runtime, BELOW)
+        await act(runtime, run_id, "cancel")
+        run, _ = await finished(runtime, run_id, seconds=10)
+
+        assert (run.state, await state(runtime, child_id)) == (RunState.CANCELLED, RunState.CANCELLED)
+
+
+async def test_what_a_paused_run_waits_for_is_paused_too_and_goes_on_with_it(tmp_path: Path) -> None:
+    lowest = "  - {id: deep, type: wait, event: go}\n  - {id: last, type: work}\n"
+    async with runtime_at(tmp_path) as (runtime, work):
+        await runtime.workflows.register(ACTOR, text(lowest, name="lowest"), "lowest.yaml")
+        await runtime.workflows.register(ACTOR, text("  - {id: first, type: workflow, workflow: lowest}\n", name="below"), "below.yaml")
+        run_id, child_id = await begun(runtime, "  - {id: first, type: workflow, workflow: lowest}\n")
+        (deep,) = await runtime.workflows.runs(ACTOR, workflow="lowest")
+        await until(runtime, deep.id, lambda _, records: "deep" in records and records["deep"].state is StepState.WAITING)
+
+        await act(runtime, run_id, "pause")
+        await runtime.workflows.signal(ACTOR, deep.id, "go", {})
+        runtime.ring(deep.id)
+        states = [await state(runtime, each) for each in (run_id, child_id, deep.id)]
+        assert (states, work.calls) == ([RunState.PAUSED] * 3, [])
+        assert ("workflow.paused", child_id) == _last(await events(runtime, deep.id), "with")
+
+        await act(runtime, run_id, "resume")
+        run, _ = await finished(runtime, run_id)
+        assert (run.state, work.calls) == (RunState.COMPLETED, ["last"])
+
+
+def _last(told: list[tuple[str, Any]], fact: str) -> tuple[str, object]:
+    kind, data = told[-1]
+    return kind, data.get(fact)
+
+
+async def test_a_run_that_has_ended_or_stops_is_not_paused_with_the_one_that_waits_for_it(tmp_path: Path) -> None:
+    async with runtime_at(tmp_path) as (runtime, _):
+        run_id, child_id = await begun(runtime, BELOW)
+        await runtime.runs.cancel(ACTOR, child_id)
+        await act(runtime, run_id, "pause")
+        runtime.ring(child_id)
+        child, _ = await finished(runtime, child_id)
+
+        assert child.state is RunState.CANCELLED
+
+
+async def test_what_was_started_and_ended_well_is_undone_by_a_cancel(tmp_path: Path) -> None:
+    async with runtime_at(tmp_path) as (runtime, _):
+        run_id, child_id = await begun(runtime, BELOW)
+        await act(runtime, run_id, "pause")
+        await act(runtime, child_id, "resume")
+        await runtime.workflows.signal(ACTOR, child_id, "go", {})
+        runtime.ring(child_id)
+        await finished(runtime, child_id)
+        assert await state(runtime, run_id) is RunState.PAUSED
+
+        await act(runtime, run_id, "cancel")
+        run, states = await finished(runtime, run_id)
+        assert (run.state, states) == (RunState.CANCELLED, {"call": "completed", "call.compensate": "completed"})
