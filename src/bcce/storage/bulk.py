@@ -18,8 +18,6 @@ from bcce.storage.types import Name
 
 #: Limits of names that are checked together: of words such as a state, of ids, of keys and digests.
 _LIMITS = (range(64), range(64, 65), range(65, sys.maxsize))
-
-
 #: From so many rows on COPY is worth its own exchange with the server.
 _MANY = 8
 
@@ -52,7 +50,7 @@ class Plan:
         self.is_insert = bool(getattr(statement, "is_insert", False))
 
         group = self.text.rpartition(" VALUES ")[2]
-        is_plain = self.is_insert and len(names) > 1 and group.count("(") == 1 and group.endswith(")")
+        is_plain = self.is_insert and len(names) > 1 and group.count("(") == 1 and group.endswith(")") and set(names) <= set(keys)
         self._group = group
         self._blocks: dict[int, str] = {}
         #: The columns of rows that need no statement of their own; None when the statement does more than to insert them.

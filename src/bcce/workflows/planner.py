@@ -11,6 +11,7 @@ from enum import Enum
 
 from bcce.workflows.definition import CONDITION, FOREACH, OnFailure, Step, StepList, Strategy, WorkflowDefinition
 from bcce.workflows.model import LIVE_STEPS, StepRecord, StepState
+from bcce.workflows.records import Records
 
 #: In the error of a scope: the step that failed in it wants what completed before to be undone.
 COMPENSATES = "compensate"
@@ -85,9 +86,19 @@ class _Standing(Enum):
 _Result = _Standing | Failure
 
 
-def plan(definition: WorkflowDefinition, records: Mapping[str, StepRecord], now: datetime, *, is_stopping: bool = False) -> Plan:
-    """What to do now. `is_stopping`: the run was cancelled, so what runs is stopped and nothing begins but compensations."""
-    walk = _Walk(records, now)
+def plan(
+    definition: WorkflowDefinition,
+    records: Mapping[str, StepRecord],
+    now: datetime,
+    *,
+    is_stopping: bool = False,
+    settled: set[str] | None = None,
+) -> Plan:
+    """What to do now. `is_stopping`: the run was cancelled, so what runs is stopped and nothing begins but compensations.
+
+    `settled` are turns of loops that ended well, which are passed over; those found now join them. Their records must not change.
+    """
+    walk = _Walk(records, now, set() if settled is None else settled)
     result = walk.list(definition.body, "", Strategy.ABORT, is_stopping=is_stopping)
     if not walk.is_idle:
         return walk.plan
@@ -103,8 +114,9 @@ def plan(definition: WorkflowDefinition, records: Mapping[str, StepRecord], now:
 
 
 class _Walk:
-    def __init__(self, records: Mapping[str, StepRecord], now: datetime) -> None:
+    def __init__(self, records: Mapping[str, StepRecord], now: datetime, settled: set[str]) -> None:
         self._records = records
+        self._settled = settled
         self._now = now
         self.plan = Plan()
 
@@ -246,10 +258,14 @@ class _Walk:
             is_full = step.limit is not None and running >= step.limit
             may_begin = not is_full and not (failures and step.strategy is Strategy.ABORT)
             turn = f"{place.suffix}[{index}]"
+            if step.id + turn in self._settled:
+                continue
             if not may_begin and not self._has_begun(step.branches["steps"], turn):
                 is_held = True
                 continue
             result = self.list(step.branches["steps"], turn, Strategy.ABORT, is_stopping=is_stopping)
+            if result is _Standing.WELL:
+                self._settled.add(step.id + turn)
             if isinstance(result, Failure):
                 failed.append(f"{step.id}{turn}")
                 if step.strategy is not Strategy.CONTINUE or is_stopping:
@@ -266,6 +282,8 @@ class _Walk:
         return (_Standing.HELD if is_held else _Standing.WELL), tuple(failed)
 
     def _has_begun(self, body: StepList, suffix: str) -> bool:
+        if isinstance(self._records, Records):
+            return self._records.has_turn(suffix)
         return any(step.id + suffix in self._records for step in body.steps)
 
     def _has_failed(self, key: str) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from bcce.workflows.definition import WorkflowDefinition
 from bcce.workflows.model import Run, StepRecord, StepState
 from bcce.workflows.planner import Place
+from bcce.workflows.records import seen_from
 
 
 def scope_at(definition: WorkflowDefinition, run: Run, records: Mapping[str, StepRecord], place: Place | None) -> dict[str, object]:
@@ -17,11 +18,11 @@ def scope_at(definition: WorkflowDefinition, run: Run, records: Mapping[str, Ste
     suffix = place.suffix if place is not None else ""
     scope: dict[str, object] = {"inputs": dict(run.inputs)}
     steps: dict[str, object] = {}
-    for key, record in records.items():
+    for key, record in seen_from(records, suffix):
         name, bracket, rest = key.partition("[")
         if bracket:
             loops = definition.loops.get(name, ())
-            if loops != around[: len(loops)] or not suffix.startswith(bracket + rest):
+            if loops != around[: len(loops)]:
                 continue
         if "." in name:
             continue

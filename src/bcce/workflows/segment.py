@@ -13,6 +13,7 @@ from bcce.workflows.limits import Limits
 from bcce.workflows.model import LIVE_STEPS, Effect, Run, RunState, StepRecord, StepState
 from bcce.workflows.planner import Call, Plan, plan
 from bcce.workflows.recorder import Recorder
+from bcce.workflows.records import Records
 
 #: When to try again to stop what could not be stopped at this moment.
 _AGAIN_S = 0.05
@@ -39,7 +40,8 @@ class Segment:
         self._journal = journal
         self._clock = clock
         self._limits = limits
-        self._records: dict[str, StepRecord] = {}
+        self._records = Records()
+        self._settled: set[str] = set()
         self._calls: dict[str, Call] = {}
         self._tasks: dict[str, asyncio.Task[StepRecord]] = {}
         self._resting: set[str] = set()
@@ -66,7 +68,8 @@ class Segment:
         loaded = await self._journal.load(self.run.id)
         if loaded is None or loaded[0].epoch != self.run.epoch or loaded[0].state not in (RunState.ACTIVE, RunState.PAUSED):
             return False
-        self.run, self._records = loaded
+        self.run, self._records = loaded[0], Records(loaded[1])
+        self._settled.clear()
         self._rows.clear()
         self._ending.is_stopping = self.run.cancel_at is not None
         self._resting.clear()
@@ -85,7 +88,7 @@ class Segment:
                 # With a step whose end was written while its row was being looked at.
                 return True
             self._now = self._clock.now()
-            todo = plan(self._definition, self._records, self._now, is_stopping=self._ending.is_stopping)
+            todo = plan(self._definition, self._records, self._now, is_stopping=self._ending.is_stopping, settled=self._settled)
             if todo.finish is not None and not self._tasks:
                 await self._recorder.endings.finish(self.run, self._definition, self._records, todo.finish)
                 return True
@@ -265,7 +268,7 @@ class Segment:
             # It had not even begun, so all is as it was before.
             before = self._calls[key].record
             if before is None:
-                self._records.pop(key, None)
+                del self._records[key]
             else:
                 self._records[key] = before
         elif error is not None:

@@ -1,5 +1,6 @@
 """What a run does next, from its definition and its records alone."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -154,3 +155,17 @@ def test_a_fallback_that_was_to_be_tried_again_is_left_once_its_step_did_not_fai
     assert (calls(todo), stops(todo), todo.finish) == ([], ["a.fallback"], None)
     assert plan(definition, records(a=state, a__fallback=StepState.CANCELLED), NOW).finish is not None
     assert stops(plan(definition, records(a=StepState.RETRYING, a__fallback=StepState.RETRYING), NOW)) == []
+
+
+def test_turns_that_ended_well_are_passed_over_next_time() -> None:
+    definition = workflow("  - {id: l, type: foreach, items: [1, 2, 3], concurrency: 1, steps: [{id: a, type: x}]}\n")
+    known = records(l=(STARTED, {"items": [1, 2, 3]}), a_0=DONE)
+    settled: set[str] = set()
+
+    assert calls(plan(definition, known, NOW, settled=settled)) == ["a[1]"]
+    assert settled == {"l[0]"}
+    known |= records(a_1=DONE)
+    assert calls(plan(definition, known, NOW, settled=settled)) == calls(plan(definition, known, NOW)) == ["a[2]"]
+    known["a[2]"] = replace(known["a[1]"], key="a[2]", state=FAILED)
+    (settle,) = plan(definition, known, NOW, settled=settled).settles
+    assert (settle.failed, settled) == (("l[2]",), {"l[0]", "l[1]"})

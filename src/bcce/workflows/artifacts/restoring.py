@@ -11,6 +11,7 @@ from bcce.workflows.artifacts.model import has_reference, referenced, unpacked
 from bcce.workflows.errors import ValuesTooLarge
 from bcce.workflows.expressions import Read
 from bcce.workflows.model import StepRecord
+from bcce.workflows.records import Records
 
 #: Bytes of artifacts that the expressions of one step may read together.
 MAX_READ_BYTES = 16 * 1024 * 1024
@@ -66,7 +67,7 @@ class _Loader:
 
 def needs_restoring(records: Mapping[str, StepRecord]) -> bool:
     """Whether any output may hold something that became an artifact."""
-    return any(has_reference(record.output) for record in records.values())
+    return records.refers if isinstance(records, Records) else any(has_reference(record.output) for record in records.values())
 
 
 def restored(
