@@ -64,6 +64,7 @@ from bcce.workflows.control import RunControl
 from bcce.workflows.dispatcher import Dispatcher
 from bcce.workflows.engine import Engine
 from bcce.workflows.expressions import Expressions
+from bcce.workflows.inputs import Hidden
 from bcce.workflows.inputs.repository import get_secret_inputs
 from bcce.workflows.integrations.courier import Courier
 from bcce.workflows.integrations.lanes import IntegrationLanes
@@ -373,7 +374,7 @@ class _Builder:
         secrets = {name: SecretOrigin.parse(place) for name, place in settings.workflows.secrets.items()}
         services.add(SecretStore, SecretStore(secrets, settings.workflows.variables, process_environ, self._read_input))
 
-    async def _read_input(self, run_id: str, name: str) -> str | None:
+    async def _read_input(self, run_id: str, name: str) -> Hidden | None:
         return (await self._db.read(lambda conn: get_secret_inputs(conn, RunId(run_id)))).get(name)
 
     def _known(self) -> KnownReferences:

@@ -25,7 +25,7 @@ from bcce.workflows.errors import UnknownRun, UnknownWorkflow
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.form import refusal
 from bcce.workflows.graph import GraphFormat, render
-from bcce.workflows.inputs import complete_inputs, parted
+from bcce.workflows.inputs import Hidden, complete_inputs, parted
 from bcce.workflows.inputs.repository import put_secret_inputs
 from bcce.workflows.integrations.repository import open_lanes
 from bcce.workflows.journal import record_fact
@@ -170,12 +170,13 @@ class WorkflowService:
         """Starts a run inside the caller's transaction; ring it after the commit.
 
         Args:
+            inputs: those that the workflow asks for; a secret one may be given a `SealedText`.
             version: the beginning of the digest of the text to use; None for the present one.
             child: set when another run starts it.
 
         Raises:
             UnknownWorkflow: there is no such workflow, or not in this version.
-            InvalidInput: an input is missing, unknown or of the wrong type.
+            InvalidInput: an input is missing, unknown or of the wrong type, or no secret and given a reference.
             ConcurrencyDeadlock: the run that starts it, and would wait for it, stands in the same concurrency group.
         """
         require(actor, Permission.WORKFLOWS_RUN)
@@ -215,12 +216,12 @@ class WorkflowService:
         source: Run,
         definition: WorkflowDefinition,
         *,
-        inputs: tuple[Mapping[str, object], Mapping[str, str]],
+        inputs: tuple[Mapping[str, object], Mapping[str, Hidden]],
     ) -> RunId:
         """Starts a run of `definition`, that of `source`, inside the caller's transaction; its first records are the caller's to write.
 
         Args:
-            inputs: what everybody may see of them, and the values of the secret ones.
+            inputs: what everybody may see of them, and what the secret ones were given.
         """
         about = {name: getattr(source, name) for name in ("definition_id", "definition_format", "workflow", "subject")}
         # One epoch is gone, so whoever claims it reads what is recorded.
@@ -242,7 +243,7 @@ class WorkflowService:
         conn: Connection,
         about: Mapping[str, object],
         *,
-        inputs: tuple[Mapping[str, object], Mapping[str, str]],
+        inputs: tuple[Mapping[str, object], Mapping[str, Hidden]],
         correlation_id: str,
         child: Child | None,
         turn: Turn | None,

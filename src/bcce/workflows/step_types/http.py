@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import quote
@@ -22,7 +22,7 @@ from bcce.workflows.durations import parse_duration_s
 from bcce.workflows.errors import HttpUnavailable, HttpUnexpectedStatus, InvalidHttpRequest
 from bcce.workflows.exchange import Answer, Exchange, Follow, Request
 from bcce.workflows.model import Effect, completed
-from bcce.workflows.references import Sealed
+from bcce.workflows.references import Sealed, filled, sealed_in
 from bcce.workflows.settings import HttpSettings, WorkflowSettings
 from bcce.workflows.step_type import Done, StepContext, StepOutcome
 
@@ -108,7 +108,7 @@ class HttpParams(BaseModel):
 
     def sealed(self) -> list[SealedText]:
         """Every text with references."""
-        return [*_sealed_in(self.headers), *_sealed_in(self.json_body), *_sealed_in(self.body)]
+        return [*sealed_in(self.headers), *sealed_in(self.json_body), *sealed_in(self.body)]
 
     def request(self, idempotency_key: str, values: Mapping[SealedText, Secret] | None = None) -> Request:
         """What is sent; `values` has every text of `sealed`.
@@ -116,15 +116,15 @@ class HttpParams(BaseModel):
         Raises:
             InvalidHttpRequest: the URL cannot be read, or the value of a secret cannot stand in a header.
         """
-        headers = cast(dict[str, str], _filled({name.lower(): value for name, value in self.headers.items()}, values or {}))
+        headers = cast(dict[str, str], filled({name.lower(): value for name, value in self.headers.items()}, values or {}))
         for name, text in headers.items():
             if not _HEADER_VALUE.fullmatch(text):
                 raise InvalidHttpRequest(f"the value of the header {name!r} is not one line of ASCII characters")
-        body = cast(str | None, _filled(self.body, values or {}))
+        body = cast(str | None, filled(self.body, values or {}))
         content = None if body is None else body.encode("utf-8", "replace")
         if "json_body" in self.model_fields_set:
             try:
-                content = canonical_json(_filled(self.json_body, values or {}))
+                content = canonical_json(filled(self.json_body, values or {}))
             except (TypeError, ValueError) as error:
                 raise InvalidHttpRequest("`json` is not a JSON value") from error
             headers.setdefault("content-type", "application/json")
@@ -214,25 +214,6 @@ class HttpStep:
             hint=f"the step expects {', '.join(map(str, given.expect))}; `expect` takes more",
             details=details,
         )
-
-
-def _sealed_in(value: object) -> Iterator[SealedText]:
-    if isinstance(value, SealedText):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _sealed_in(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _sealed_in(item)
-
-
-def _filled(value: object, values: Mapping[SealedText, Secret]) -> object:
-    if isinstance(value, SealedText):
-        return values[value].reveal()
-    if isinstance(value, Mapping):
-        return {key: _filled(item, values) for key, item in value.items()}
-    return [_filled(item, values) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _policy(settings: HttpSettings) -> BreakerPolicy:
