@@ -68,6 +68,7 @@ from bcce.workflows.inputs import Hidden
 from bcce.workflows.inputs.repository import get_secret_inputs
 from bcce.workflows.integrations.courier import Courier
 from bcce.workflows.integrations.lanes import IntegrationLanes
+from bcce.workflows.integrations.parcels import Parcels
 from bcce.workflows.journal import Journal, record_fact
 from bcce.workflows.limits import Limits
 from bcce.workflows.logs.logbook import Logbook
@@ -313,9 +314,7 @@ class _Builder:
             ids=ids,
             metrics=metrics,
             breakers=services.get(BreakerStore),  # type: ignore[type-abstract]  # a Protocol is the key
-            connectors=connectors,
-            workflows=workflows,
-            expressions=expressions,
+            parcels=Parcels(db=db, connectors=connectors, workflows=workflows, expressions=expressions, secrets=services.get(SecretStore)),
             settings=settings.workflows.integrations,
             random=random.random,
         )

@@ -18,7 +18,7 @@ LOOP_VIEW = (*STEP_VIEW, "item", "index")
 _NAMES = ("inputs", "steps")
 _ALONE = (
     "{{ secrets.name }} stands alone between its braces, in `env` of shell steps, in `headers`, `json` and `body` of http steps, "
-    "or in `inputs` of workflow steps"
+    "in `inputs` of workflow steps, or in parameters of integrations"
 )
 _LOOP_NAMES = (*_NAMES, "item", "index")
 
