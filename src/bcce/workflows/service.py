@@ -18,7 +18,7 @@ from bcce.storage.doors import Database
 from bcce.storage.doors import run as run_items
 from bcce.storage.outbox import event_item
 from bcce.workflows import repository
-from bcce.workflows.concurrency.turns import Turn, check_ancestors, turn_of
+from bcce.workflows.concurrency.turns import Turn, check_no_circle, turn_of
 from bcce.workflows.connector import Connector
 from bcce.workflows.definition import Integration, WorkflowDefinition
 from bcce.workflows.errors import UnknownRun, UnknownWorkflow
@@ -177,7 +177,7 @@ class WorkflowService:
         Raises:
             UnknownWorkflow: there is no such workflow, or not in this version.
             InvalidInput: an input is missing, unknown or of the wrong type, or no secret and given a reference.
-            ConcurrencyDeadlock: the run that starts it, and would wait for it, stands in the same concurrency group.
+            ConcurrencyDeadlock: it would wait for its turn until a run is over that waits for it.
         """
         require(actor, Permission.WORKFLOWS_RUN)
         rows = repository.definitions_of(conn, actor.tenant_id, workflow, version)
@@ -189,7 +189,7 @@ class WorkflowService:
         shown, hidden = parted(definition, complete_inputs(definition, inputs))
         turn = self.turn_of(definition, shown)
         if turn is not None and child is not None and child.is_awaited:
-            check_ancestors(conn, turn, child.parent_id)
+            check_no_circle(conn, turn, actor.tenant_id, child.parent_id)
         return self._insert(
             actor,
             conn,

@@ -1,6 +1,7 @@
 """Every query on the tables of concurrency groups. Synchronous: each function works inside the caller's transaction.
 
-The order of locks is group, then at most one run, then places. Whoever has locked a run never locks a group.
+The order of locks is group, then at most one run, then places. Whoever has locked a run never locks a group, but for the one that no run
+stands in, which is locked last of all (`deadlocks`).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,7 +14,7 @@ from bcce.storage.types import db_now
 from bcce.storage.upsert import upsert
 from bcce.workflows.concurrency.tables import groups, places
 from bcce.workflows.model import RunState
-from bcce.workflows.repository import CHILD_GATE, LIVE
+from bcce.workflows.repository import CHILD_GATE, ENDED, LIVE
 from bcce.workflows.tables import gates, runs
 
 #: States in which a run that has had its turn keeps its place.
@@ -149,6 +150,45 @@ def groups_of(conn: Connection, run_ids: Sequence[RunId]) -> Mapping[RunId, str]
     """The groups of those of the runs that have a place."""
     query = select(places.c.run_id, places.c.group_name).where(places.c.run_id.in_(list(run_ids)))
     return {RunId(row.run_id): row.group_name for row in conn.execute(query)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Awaited:
+    """A run that `by` waits for; `group` is None when it has no turn to wait for, else of `at_most` runs there it would be one."""
+
+    run_id: RunId
+    by: RunId
+    group: str | None
+    at_most: int
+
+
+def holders_of_full(conn: Connection, tenant_id: TenantId, group: str, at_most: int) -> list[RunId]:
+    """The runs that have their turn, if one of them has to end before anybody else gets one; none when that may come about otherwise."""
+    mine = (places.c.tenant_id == tenant_id, places.c.group_name == group, places.c.has_turn)
+    query = select(places.c.run_id, runs.c.cancel_at).join(runs, runs.c.id == places.c.run_id).where(*mine, runs.c.state.in_(KEEPS_PLACE))
+    rows = conn.execute(query).all()
+    waiting = (places.c.tenant_id == tenant_id, places.c.group_name == group, places.c.has_turn == false(), runs.c.state == RunState.QUEUED)
+    first = select(places.c.at_most).join(runs, runs.c.id == places.c.run_id).where(*waiting).order_by(places.c.number).limit(1)
+    is_full = len(rows) >= (conn.execute(first).scalar() or at_most)
+    if not is_full or any(row.cancel_at is not None for row in rows) or newest_canceller(conn, tenant_id, group) is not None:
+        return []
+    return [RunId(row.run_id) for row in rows]
+
+
+def awaited_by(conn: Connection, run_ids: Sequence[RunId]) -> list[Awaited]:
+    """The runs that `run_ids` have started and wait for, but for those that are over or being cancelled."""
+    found: list[Awaited] = []
+    turnless = and_(places.c.run_id == runs.c.id, places.c.has_turn == false(), runs.c.state == RunState.QUEUED)
+    query = (
+        select(gates.c.run_id.label("by"), runs.c.id, places.c.group_name, places.c.at_most)
+        .join(runs, runs.c.id == gates.c.name)
+        .outerjoin(places, turnless)
+        .where(gates.c.kind == CHILD_GATE, gates.c.state == "open", runs.c.state.not_in(ENDED), runs.c.cancel_at.is_(None))
+    )
+    for at in range(0, len(run_ids), _BATCH):
+        rows = conn.execute(query.where(gates.c.run_id.in_(run_ids[at : at + _BATCH])))
+        found += [Awaited(run_id=RunId(row.id), by=RunId(row.by), group=row.group_name, at_most=row.at_most or 0) for row in rows]
+    return found
 
 
 def waits_for(conn: Connection, run_id: RunId, child_id: RunId) -> bool:
