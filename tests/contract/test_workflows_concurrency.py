@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, event, func, select
 
 from bcce.kit.clock import SystemClock
 from bcce.kit.errors import Conflict
-from bcce.kit.ids import DEFAULT_TENANT, Ids, RunId
+from bcce.kit.ids import DEFAULT_TENANT, Ids, RunId, TenantId
 from bcce.runtime.tables import metadata
 from bcce.security.actor import system_actor
 from bcce.security.audit import AuditLog
@@ -23,7 +23,7 @@ from bcce.workflows import repository
 from bcce.workflows.artifacts.model import ArtifactLimits
 from bcce.workflows.artifacts.service import ArtifactStore
 from bcce.workflows.concurrency.admission import Admission
-from bcce.workflows.concurrency.repository import KEEPS_PLACE, newest_canceller
+from bcce.workflows.concurrency.repository import KEEPS_PLACE, movable, newest_canceller
 from bcce.workflows.concurrency.tables import groups, places
 from bcce.workflows.control import RunControl
 from bcce.workflows.errors import ConcurrencyDeadlock
@@ -206,24 +206,59 @@ async def test_a_run_that_has_begun_nothing_is_cancelled_at_once(processes: list
     assert (await process.control.cancel(ACTOR, second)).state is RunState.ACTIVE
 
 
+def plan_of(conn: Connection, ask: Callable[[Connection], object]) -> str:
+    """How SQLite does the one query of `ask`."""
+    said: list[tuple[str, Any]] = []
+
+    def listen(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        said.append((statement, parameters))
+
+    event.listen(conn, "before_cursor_execute", listen)
+    ask(conn)
+    event.remove(conn, "before_cursor_execute", listen)
+    return "\n".join(str(row) for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {said[-1][0]}", said[-1][1]))
+
+
 async def test_who_waits_is_not_counted_to_find_who_cancels(processes: list[Process]) -> None:
     """However many wait, the one that cancels those before it is looked up in an index that has all that is asked for."""
-
-    def plan(conn: Connection) -> str:
-        said: list[tuple[str, Any]] = []
-
-        def listen(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-            said.append((statement, parameters))
-
-        event.listen(conn, "before_cursor_execute", listen)
-        newest_canceller(conn, DEFAULT_TENANT, "g")
-        event.remove(conn, "before_cursor_execute", listen)
-        return " ".join(str(row) for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {said[-1][0]}", said[-1][1]))
-
     # Servers choose by statistics, which an empty table has none of.
     if processes[0].db.dialect == "sqlite":
-        found = await processes[0].db.read(plan)
+        found = await processes[0].db.read(lambda conn: plan_of(conn, lambda conn: newest_canceller(conn, DEFAULT_TENANT, "g")))
         assert "ix_concurrency_places_cancels (tenant_id=? AND group_name=? AND has_turn=? AND cancels=?)" in found
+
+
+async def test_who_waits_is_not_counted_to_find_where_something_can_change(processes: list[Process]) -> None:
+    if processes[0].db.dialect == "sqlite":
+        found = await processes[0].db.read(lambda conn: plan_of(conn, movable))
+        # The one scan is for the first name of all, and reads one row.
+        assert found.count("SCAN concurrency_places") == 1
+        assert "COVERING INDEX ix_concurrency_places_group (tenant_id=? AND group_name>?)" in found
+        assert "ix_concurrency_places_cancels (tenant_id=? AND group_name=? AND has_turn=? AND cancels=?)" in found
+        assert "ix_runs_state_wake" not in found
+        assert "TEMP B-TREE" not in found
+
+
+async def test_only_groups_in_which_something_can_change_are_looked_at(processes: list[Process]) -> None:
+    process = processes[0]
+    other = TenantId("other")
+    for group in ("full", "gone", "room", "cancelled"):
+        await process.start("one", group)
+        await process.admission.admit(DEFAULT_TENANT, group)
+        if group != "room":
+            waits = [await process.start("one", group) for _ in range(3)]
+        if group == "gone":
+            await process.end(waits[0], RunState.CANCELLED)
+    await process.start("newest", "cancelled")
+    free = [await process.start("one", name) for name in ("a", "zz")]
+    await process.start("three", "three")
+    await process.admission.admit(DEFAULT_TENANT, "three")
+    await process.start("three", "three")
+    await process.db.write(lambda conn: conn.execute(places.update().where(places.c.run_id == free[1]).values(tenant_id=other)))
+
+    found = await process.db.read(movable)
+
+    expected = [(DEFAULT_TENANT, name) for name in ("a", "cancelled", "gone", "three")]
+    assert sorted(found) == sorted([*expected, (other, "zz")])
 
 
 async def test_a_dead_process_leaves_nothing_that_another_cannot_finish(processes: list[Process]) -> None:
