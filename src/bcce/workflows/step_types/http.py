@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import quote
@@ -17,11 +17,12 @@ from bcce.kit.text import canonical_json, clean
 from bcce.plugins import Services
 from bcce.resilience import Breaker, BreakerPolicy, BreakerStore, Bulkhead
 from bcce.security.secrets import SecretStore
+from bcce.workflows.artifacts.model import bytes_value
 from bcce.workflows.destinations import Destination, Destinations
 from bcce.workflows.durations import parse_duration_s
 from bcce.workflows.errors import HttpUnavailable, HttpUnexpectedStatus, InvalidHttpRequest
 from bcce.workflows.exchange import Answer, Exchange, Follow, Request
-from bcce.workflows.model import Effect, completed
+from bcce.workflows.model import Artifact, Effect, completed
 from bcce.workflows.references import Sealed, filled, sealed_in
 from bcce.workflows.settings import HttpSettings, WorkflowSettings
 from bcce.workflows.step_type import Done, StepContext, StepOutcome
@@ -145,7 +146,7 @@ class HttpParams(BaseModel):
 
 
 class HttpStep:
-    """Sends one request. Output: `{status, headers, bytes}` and `json` for an answer in JSON, else `body`, null for what is no text."""
+    """Sends one request. Output: `{status, headers, bytes}` and `json` for JSON, else `body`, an artifact if it is no text."""
 
     name = "http"
     effect = Effect.KEYED
@@ -192,8 +193,9 @@ class HttpStep:
             )
         context.log(f"answered {answer.status}", facts={"status": answer.status, "bytes": len(answer.body)})
         # A host that repeats what it was sent must not bring a secret into the journal.
-        output = redact(_output(answer), await self._secrets.masks(sealed)) if sealed else _output(answer)
-        return Done(result=completed(cast(dict[str, object], output)))
+        masks = await self._secrets.masks(sealed) if sealed else ()
+        output, artifacts = _output(answer, masks)
+        return Done(result=completed(cast(dict[str, object], redact(output, masks)) if masks else output, artifacts=artifacts))
 
     async def _send(self, given: HttpParams, request: Request, destination: Destination) -> Answer:
         timeout_s = parse_duration_s(given.timeout)
@@ -230,7 +232,8 @@ def _speaks_against_the_host(error: BcceError) -> bool:
     return error.retryable and error.details.get("status") != _TOO_MANY
 
 
-def _output(answer: Answer) -> dict[str, object]:
+def _output(answer: Answer, masks: Iterable[Secret]) -> tuple[dict[str, object], tuple[Artifact, ...]]:
+    """What the step gives, and what of it is stored apart: a body that is no text."""
     headers = {name: clean(value, limit=1000) for name, value in answer.headers.items() if name in _SHOWN_HEADERS}
     output: dict[str, object] = {"status": answer.status, "headers": headers, "bytes": len(answer.body)}
     kind, _, rest = answer.headers.get("content-type", "").lower().partition(";")
@@ -242,8 +245,13 @@ def _output(answer: Answer) -> dict[str, object]:
         except (ValueError, RecursionError):
             pass
         else:
-            return {**output, "json": value}
+            return {**output, "json": value}, ()
     is_text = kind.startswith("text/") or kind.endswith(("+xml", "+json")) or kind in ("application/json", "application/xml", "")
+    if not is_text:
+        if not answer.body:
+            return {**output, "body": None}, ()
+        reference, artifact = bytes_value("body", answer.body, kind, masks)
+        return {**output, "body": reference}, (artifact,)
     charset = re.search(r"charset=\"?([a-z0-9-]+)", rest)
     encoding = _CHARSETS.get(charset[1] if charset else "", "utf-8")
-    return {**output, "body": answer.body.decode(encoding, "replace") if is_text else None}
+    return {**output, "body": answer.body.decode(encoding, "replace")}, ()
