@@ -1,15 +1,27 @@
 """Events get gapless positions in the order in which they happened, and each consumer its place."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, select, text, update
+from sqlalchemy import event as event_hooks
 from tests.contract.storage_support import MOMENT, happened, note, note_ids, opened, published, until
 
 from bcce.kit.clock import SystemClock
 from bcce.kit.ids import DEFAULT_TENANT, Ids, TenantId
 from bcce.storage.doors import Append, Database, Hooks, Item, Options, run
-from bcce.storage.outbox import OutboxRow, advance_cursor, assign_positions, cursor, event_item, head, outbox, read_after, try_lead
+from bcce.storage.outbox import (
+    OutboxRow,
+    advance_cursor,
+    assign_positions,
+    cursor,
+    event_item,
+    head,
+    outbox,
+    read_after,
+    try_lead,
+)
 from bcce.storage.types import Id
 
 IDS = Ids(SystemClock())
@@ -272,3 +284,36 @@ async def test_two_processes_share_the_sequencing_of_one_server(database_url: st
             await asyncio.gather(*(item.wait() for item in heard))
         rows = await published_in_time(two, 400)
         assert [row.position for row in rows] == list(range(1, 401))
+
+
+def plan_of(conn: Connection, act: Callable[[Connection], object]) -> str:
+    """How the database does the one query of `act`: in a list of words that names each index it uses."""
+    asked: list[tuple[str, object]] = []
+
+    def note(conn: Connection, cursor: object, statement: str, parameters: object, context: object, executemany: bool) -> None:
+        asked.append((statement, parameters))
+
+    event_hooks.listen(conn, "before_cursor_execute", note)
+    act(conn)
+    event_hooks.remove(conn, "before_cursor_execute", note)
+    ((statement, parameters),) = [item for item in asked if item[0].startswith("SELECT")]
+    explain = "EXPLAIN QUERY PLAN" if conn.dialect.name == "sqlite" else "EXPLAIN"
+    return " ".join(str(value) for row in conn.exec_driver_sql(f"{explain} {statement}", parameters) for value in row)  # type: ignore[arg-type]  # as it was run
+
+
+async def test_the_events_of_one_run_are_found_among_many_by_an_index(database_url: str) -> None:
+    async with opened(database_url) as db:
+        many = tuple(event(number, correlation_id=f"cor-{number % 2_000}") for number in range(10_000))
+        for at in range(0, len(many), 500):
+            await db.append(Append(items=many[at : at + 500]))
+        await until(lambda: db.read(lambda conn: head(conn) == len(many) or None))
+        table = "" if database_url.startswith(("sqlite", "postgresql")) else " TABLE outbox"
+        await db.migrate(lambda conn: conn.exec_driver_sql(f"ANALYZE{table}"))
+
+        def read(conn: Connection) -> list[OutboxRow]:
+            return read_after(conn, 8, 500, tenant_id=DEFAULT_TENANT, correlation_id="cor-7", until=9_999)
+
+        assert "ix_outbox_correlation" in await db.read(lambda conn: plan_of(conn, read))
+        found = await db.read(read)
+
+    assert [row.data["number"] for row in found] == [2_007, 4_007, 6_007, 8_007]

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, event, func, select
 
 from bcce.kit.clock import SystemClock
 from bcce.kit.errors import Conflict
-from bcce.kit.ids import DEFAULT_TENANT, Ids, RunId
+from bcce.kit.ids import DEFAULT_TENANT, Ids, RunId, TenantId
 from bcce.runtime.tables import metadata
 from bcce.security.actor import system_actor
 from bcce.security.audit import AuditLog
@@ -23,12 +23,14 @@ from bcce.workflows import repository
 from bcce.workflows.artifacts.model import ArtifactLimits
 from bcce.workflows.artifacts.service import ArtifactStore
 from bcce.workflows.concurrency.admission import Admission
-from bcce.workflows.concurrency.repository import KEEPS_PLACE, newest_canceller
+from bcce.workflows.concurrency.repository import KEEPS_PLACE, movable, newest_canceller
 from bcce.workflows.concurrency.tables import groups, places
 from bcce.workflows.control import RunControl
+from bcce.workflows.errors import ConcurrencyDeadlock
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.journal import add_items
-from bcce.workflows.model import RunState
+from bcce.workflows.model import Child, RunState
+from bcce.workflows.repository import CHILD_GATE
 from bcce.workflows.service import WorkflowService
 from bcce.workflows.step_types.data import SetStep
 from bcce.workflows.tables import runs, steps
@@ -38,6 +40,30 @@ IDS = Ids(CLOCK)
 ACTOR = system_actor("test")
 WORKFLOW = "name: {name}\nconcurrency: {{group: '{{{{ inputs.group }}}}', limit: {limit}, cancel_in_progress: {cancels}}}\n"
 WORKFLOW += "inputs: {{group: string}}\nsteps: [{{id: a, type: set}}]\n"
+
+
+class Crossing:
+    """Runs that start others, as the step type `workflow` does, and wait for them."""
+
+    def __init__(self, process: "Process") -> None:
+        self._process = process
+        self._number = 0
+
+    async def call(self, parent: RunId, workflow: str, group: str) -> RunId:
+        """Starts a run that `parent` waits for."""
+        self._number += 1
+        child = RunId(IDS.new("run"))
+
+        def write(conn: Connection) -> RunId:
+            repository.bump(conn, parent)
+            made = Child(id=child, parent_id=parent, parent_key="call", is_awaited=True)
+            inputs = {"group": group}
+            run_id = self._process.workflows.start(ACTOR, conn, workflow=workflow, inputs=inputs, correlation_id="cor_test", child=made)
+            gate = {"id": IDS.new("gate"), "tenant_id": DEFAULT_TENANT, "run_id": parent, "step_key": "call", "kind": CHILD_GATE}
+            add_items(conn, [repository.open_gate({**gate, "name": child, "state": "open", "opened_at": CLOCK.now(), "closed_at": None})])
+            return run_id
+
+        return await self._process.db.write(write)
 
 
 class Process:
@@ -180,24 +206,59 @@ async def test_a_run_that_has_begun_nothing_is_cancelled_at_once(processes: list
     assert (await process.control.cancel(ACTOR, second)).state is RunState.ACTIVE
 
 
+def plan_of(conn: Connection, ask: Callable[[Connection], object]) -> str:
+    """How SQLite does the one query of `ask`."""
+    said: list[tuple[str, Any]] = []
+
+    def listen(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        said.append((statement, parameters))
+
+    event.listen(conn, "before_cursor_execute", listen)
+    ask(conn)
+    event.remove(conn, "before_cursor_execute", listen)
+    return "\n".join(str(row) for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {said[-1][0]}", said[-1][1]))
+
+
 async def test_who_waits_is_not_counted_to_find_who_cancels(processes: list[Process]) -> None:
     """However many wait, the one that cancels those before it is looked up in an index that has all that is asked for."""
-
-    def plan(conn: Connection) -> str:
-        said: list[tuple[str, Any]] = []
-
-        def listen(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-            said.append((statement, parameters))
-
-        event.listen(conn, "before_cursor_execute", listen)
-        newest_canceller(conn, DEFAULT_TENANT, "g")
-        event.remove(conn, "before_cursor_execute", listen)
-        return " ".join(str(row) for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {said[-1][0]}", said[-1][1]))
-
     # Servers choose by statistics, which an empty table has none of.
     if processes[0].db.dialect == "sqlite":
-        found = await processes[0].db.read(plan)
+        found = await processes[0].db.read(lambda conn: plan_of(conn, lambda conn: newest_canceller(conn, DEFAULT_TENANT, "g")))
         assert "ix_concurrency_places_cancels (tenant_id=? AND group_name=? AND has_turn=? AND cancels=?)" in found
+
+
+async def test_who_waits_is_not_counted_to_find_where_something_can_change(processes: list[Process]) -> None:
+    if processes[0].db.dialect == "sqlite":
+        found = await processes[0].db.read(lambda conn: plan_of(conn, movable))
+        # The one scan is for the first name of all, and reads one row.
+        assert found.count("SCAN concurrency_places") == 1
+        assert "COVERING INDEX ix_concurrency_places_group (tenant_id=? AND group_name>?)" in found
+        assert "ix_concurrency_places_cancels (tenant_id=? AND group_name=? AND has_turn=? AND cancels=?)" in found
+        assert "ix_runs_state_wake" not in found
+        assert "TEMP B-TREE" not in found
+
+
+async def test_only_groups_in_which_something_can_change_are_looked_at(processes: list[Process]) -> None:
+    process = processes[0]
+    other = TenantId("other")
+    for group in ("full", "gone", "room", "cancelled"):
+        await process.start("one", group)
+        await process.admission.admit(DEFAULT_TENANT, group)
+        if group != "room":
+            waits = [await process.start("one", group) for _ in range(3)]
+        if group == "gone":
+            await process.end(waits[0], RunState.CANCELLED)
+    await process.start("newest", "cancelled")
+    free = [await process.start("one", name) for name in ("a", "zz")]
+    await process.start("three", "three")
+    await process.admission.admit(DEFAULT_TENANT, "three")
+    await process.start("three", "three")
+    await process.db.write(lambda conn: conn.execute(places.update().where(places.c.run_id == free[1]).values(tenant_id=other)))
+
+    found = await process.db.read(movable)
+
+    expected = [(DEFAULT_TENANT, name) for name in ("a", "cancelled", "gone", "three")]
+    assert sorted(found) == sorted([*expected, (other, "zz")])
 
 
 async def test_a_dead_process_leaves_nothing_that_another_cannot_finish(processes: list[Process]) -> None:
@@ -273,3 +334,75 @@ async def test_no_order_breaks_the_limit_or_forgets_a_run(processes: list[Proces
             await processes[0].admission.admit(DEFAULT_TENANT, f"{kind} {name}")
     assert await processes[0].db.read(lambda conn: conn.execute(select(places.c.run_id)).all()) == []
     assert len(await processes[0].db.read(lambda conn: conn.execute(select(groups.c.name)).all())) <= 4
+
+
+async def active_in(process: Process, group: str, *, workflow: str = "one") -> RunId:
+    run_id = await process.start(workflow, group)
+    await process.admission.sweep()
+    assert run_id in await process.active()
+    return run_id
+
+
+async def test_of_two_calls_that_cross_one_is_refused(processes: list[Process]) -> None:
+    """At the same moment, many times: never both, and never none."""
+    for turn in range(10):
+        x, y = f"x{turn}", f"y{turn}"
+        first, second = await active_in(processes[0], x), await active_in(processes[-1], y)
+        calls = [(Crossing(processes[0]), first, y), (Crossing(processes[-1]), second, x)]
+        calls = calls if turn % 2 else calls[::-1]
+        ended = await asyncio.gather(*(who.call(run_id, "one", group) for who, run_id, group in calls), return_exceptions=True)
+
+        refused = [item for item in ended if isinstance(item, ConcurrencyDeadlock)]
+        assert len(refused) == 1, ended
+        assert refused[0].details["group"] in (x, y)
+
+
+async def test_a_circle_of_three_groups_is_refused_where_it_closes(processes: list[Process]) -> None:
+    process = processes[0]
+    a, b, c = [await active_in(process, group) for group in "abc"]
+    who = Crossing(process)
+    await who.call(a, "one", "b")
+    await who.call(b, "one", "c")
+    with pytest.raises(ConcurrencyDeadlock) as caught:
+        await who.call(c, "one", "a")
+    assert caught.value.details == {"group": "a", "runIds": [a]}
+    # Elsewhere it may wait as long as it likes.
+    await active_in(process, "d")
+    await who.call(c, "one", "d")
+
+
+async def test_a_circle_is_seen_through_runs_without_a_group(processes: list[Process]) -> None:
+    process = processes[0]
+    await process.workflows.register(ACTOR, "name: free\ninputs: {group: string}\nsteps: [{id: a, type: set}]\n", "test.yaml")
+    who = Crossing(process)
+    a, b = await active_in(process, "a"), await active_in(process, "b")
+    below_a, below_b = await who.call(a, "free", ""), await who.call(b, "free", "")
+    await who.call(below_a, "one", "b")
+    with pytest.raises(ConcurrencyDeadlock):
+        await who.call(below_b, "one", "a")
+
+
+async def test_who_may_get_a_turn_in_another_way_is_not_refused(processes: list[Process]) -> None:
+    process, who = processes[0], Crossing(processes[0])
+    a, b = await active_in(process, "a"), await active_in(process, "b", workflow="three")
+    others = [await active_in(process, "b", workflow="three") for _ in range(2)]
+    # Two of the three that are in the way wait for nothing, so one of them ends some day.
+    await who.call(b, "one", "a")
+    waits = await who.call(a, "three", "b")
+    for other in others[:1]:
+        await who.call(other, "one", "a")
+    # The last of them must not wait for `a` as well.
+    with pytest.raises(ConcurrencyDeadlock):
+        await who.call(others[1], "one", "a")
+
+    # One that is being cancelled ends, whatever it waits for; so what waits for it may.
+    await process.control.cancel(ACTOR, b)
+    await who.call(others[1], "one", "a")
+    assert await process.workflows.state(ACTOR, waits) is RunState.QUEUED
+
+
+async def test_who_cancels_others_waits_for_nobody(processes: list[Process]) -> None:
+    process, who = processes[0], Crossing(processes[0])
+    a, b = await active_in(process, "a"), await active_in(process, "b")
+    await who.call(a, "one", "b")
+    await who.call(b, "newest", "a")

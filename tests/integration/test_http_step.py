@@ -151,7 +151,7 @@ async def test_a_request_arrives_as_it_was_written() -> None:
         ("application/json", b'{"a":NaN}', {"body": '{"a":NaN}'}),
         ("application/json", b'"\\ud800"', {"body": '"\\ud800"'}),
         ("application/json", b"[" * 100_000, {"body": "[" * 100_000}),
-        ("image/png", b"\x89PNG", {"body": None}),
+        ("image/png", b"", {"body": None}),
     ],
 )
 async def test_an_answer_becomes_json_or_text_or_nothing(kind: str, body: bytes, expected: dict[str, object]) -> None:

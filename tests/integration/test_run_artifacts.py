@@ -182,6 +182,21 @@ async def test_limits_are_clear_errors_and_leave_the_run_usable(tmp_path: Path) 
         assert await names(runtime, run_id) == ["one/output.value"]
 
 
+async def test_the_outputs_of_a_run_count_in_its_limit(tmp_path: Path) -> None:
+    head = 'inputs: {big: string}\noutputs: {all: "{{ steps.a.output.value }}"}\n'
+    steps = '  - {id: a, type: work, value: "{{ inputs.big }}"}\n'
+    ended = []
+    for limit in (79_999, 80_000):
+        async with runtime_at(tmp_path / str(limit), artifact_run_max_bytes=limit, artifact_max_bytes=50_000) as (runtime, _):
+            run, states = await finished(runtime, await start(runtime, text(steps, head=head), big=BIG))
+            ended.append((run.state, run.error and run.error["code"], states["a"], await names(runtime, run.id)))
+
+    assert ended == [
+        (RunState.FAILED, "artifacts-over-limit", "completed", ["a/output.value"]),
+        (RunState.COMPLETED, None, "completed", ["a/output.value", "/output.all"]),
+    ]
+
+
 async def test_files_of_a_step_are_listed_fetched_and_masked(tmp_path: Path) -> None:
     async with runtime_at(tmp_path, work=Leaver()) as (runtime, _):
         run_id = await start(runtime, text(f"  - {{id: a, type: work, value: '{SECRET} {BIG}'}}\n"))

@@ -275,6 +275,27 @@ async def test_a_sub_workflow_in_the_group_of_its_caller_is_refused(tmp_path: Pa
         assert run.state is RunState.COMPLETED
 
 
+async def test_calls_that_cross_end_one_of_the_two_runs_and_not_both(tmp_path: Path) -> None:
+    def caller(name: str, other: str) -> str:
+        call = f"  - {{id: call, type: workflow, workflow: inner, inputs: {{group: {other}}}}}\n"
+        return text(HOLD + call, name=name, concurrency=f"group: {name}")
+
+    inner = text("  - {id: a, type: set}\n", name="inner", concurrency='group: "{{ inputs.group }}"', head="inputs: {group: string}\n")
+    async with runtime_at(tmp_path) as (runtime, _):
+        await runtime.workflows.register(ACTOR, inner, "test.yaml")
+        first, second = await start(runtime, caller("x", "y")), await start(runtime, caller("y", "x"))
+        for run_id in (first, second):
+            await holds(runtime, run_id)
+        await let_go(runtime, first)
+        await until(runtime, first, lambda _, records: "call" in records)
+        await let_go(runtime, second)
+
+        run, _ = await finished(runtime, second)
+        assert (run.error and (run.error["step"], run.error["code"])) == ("call", "concurrency-deadlock")
+        run, _ = await finished(runtime, first)
+        assert run.state is RunState.COMPLETED
+
+
 @pytest.mark.parametrize("dies_at", [3, 8, 14, 21, 29])
 async def test_a_death_at_any_write_loses_no_turn(tmp_path: Path, dies_at: int) -> None:
     grouped = text("  - {id: a, type: work, seconds: 0.02}\n  - {id: b, type: work}\n")

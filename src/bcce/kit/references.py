@@ -46,6 +46,18 @@ class SealedText:
         """The text itself; `values` has every reference."""
         return Secret("".join(part.value if part.kind == "text" else values[part].reveal() for part in self.parts))
 
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, object]) -> "SealedText":
+        """What `to_dict` gave; only for what was stored as a sealed text.
+
+        Raises:
+            ValueError: `to_dict` gave something else.
+        """
+        parts = stored.get("parts")
+        if not isinstance(parts, list):
+            raise ValueError("this is no sealed text")
+        return cls(parts=tuple(Part(kind=part["kind"], value=part["value"]) for part in parts))
+
     def to_dict(self) -> dict[str, object]:
         """The text as JSON values, by which two are told apart even if they read the same."""
         return {"parts": [{"kind": part.kind, "value": part.value} for part in self.parts]}

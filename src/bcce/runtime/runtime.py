@@ -64,9 +64,11 @@ from bcce.workflows.control import RunControl
 from bcce.workflows.dispatcher import Dispatcher
 from bcce.workflows.engine import Engine
 from bcce.workflows.expressions import Expressions
+from bcce.workflows.inputs import Hidden
 from bcce.workflows.inputs.repository import get_secret_inputs
 from bcce.workflows.integrations.courier import Courier
 from bcce.workflows.integrations.lanes import IntegrationLanes
+from bcce.workflows.integrations.parcels import Parcels
 from bcce.workflows.journal import Journal, record_fact
 from bcce.workflows.limits import Limits
 from bcce.workflows.logs.logbook import Logbook
@@ -312,9 +314,7 @@ class _Builder:
             ids=ids,
             metrics=metrics,
             breakers=services.get(BreakerStore),  # type: ignore[type-abstract]  # a Protocol is the key
-            connectors=connectors,
-            workflows=workflows,
-            expressions=expressions,
+            parcels=Parcels(db=db, connectors=connectors, workflows=workflows, expressions=expressions, secrets=services.get(SecretStore)),
             settings=settings.workflows.integrations,
             random=random.random,
         )
@@ -373,7 +373,7 @@ class _Builder:
         secrets = {name: SecretOrigin.parse(place) for name, place in settings.workflows.secrets.items()}
         services.add(SecretStore, SecretStore(secrets, settings.workflows.variables, process_environ, self._read_input))
 
-    async def _read_input(self, run_id: str, name: str) -> str | None:
+    async def _read_input(self, run_id: str, name: str) -> Hidden | None:
         return (await self._db.read(lambda conn: get_secret_inputs(conn, RunId(run_id)))).get(name)
 
     def _known(self) -> KnownReferences:

@@ -43,7 +43,8 @@ class SecretStore:
         secrets: where each secret is, by name.
         variables: the names of variables that may be used.
         environ: the server's environment.
-        read_input: the value of a secret input by the id of its run and its name, None if there is none; None: there are no such inputs.
+        read_input: the value of a secret input by the id of its run and its name, or the references that it was given instead, None if
+            there is neither; None: there are no such inputs.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class SecretStore:
         secrets: Mapping[str, SecretOrigin],
         variables: Iterable[str],
         environ: Callable[[], Mapping[str, str]],
-        read_input: Callable[[str, str], Awaitable[str | None]] | None = None,
+        read_input: Callable[[str, str], Awaitable[str | SealedText | None]] | None = None,
     ) -> None:
         self._secrets = dict(secrets)
         self._environ = environ
@@ -75,10 +76,22 @@ class SecretStore:
             SecretUnavailable: a value cannot be read, so nobody can tell what to mask.
         """
         found: set[Secret] = set()
-        for part in {part for text in texts for part in text.references}:
+        for part in await self._behind(texts):
             found |= {await self._value(part), *self._given.get(part, ())}
         lines = {Secret(line.strip()) for secret in found for line in secret.reveal().splitlines() if line.strip()}
         return tuple(found | lines)
+
+    async def _behind(self, texts: Iterable[SealedText]) -> set[Part]:
+        """The references in `texts`, and those that stand behind them: a secret input may have been given references."""
+        found: set[Part] = set()
+        ahead = [part for text in texts for part in text.references]
+        while ahead:
+            part = ahead.pop()
+            if part not in found:
+                found.add(part)
+                given = await self._given_to(part) if part.kind == "input" else None
+                ahead += given.references if isinstance(given, SealedText) else ()
+        return found
 
     async def _value(self, part: Part) -> Secret:
         value = await self._read(part)
@@ -92,14 +105,19 @@ class SecretStore:
         if part.kind == "variable":
             return self._environ().get(part.value, "") if part.value in self.variable_names else self._unknown(part, "workflows.variables")
         if part.kind == "input":
-            run_id, _, name = part.value.partition("/")
-            return (await self._read_input(run_id, name) if self._read_input is not None else None) or ""
+            given = await self._given_to(part)
+            # A run is given references only to what was there before it, so this comes to an end.
+            return (await self.fill(given)).reveal() if isinstance(given, SealedText) else given or ""
         origin = self._secrets.get(part.value)
         if origin is None:
             return self._unknown(part, "workflows.secrets")
         if origin.variable is not None:
             return self._environ().get(origin.variable, "")
         return await asyncio.to_thread(_read_file, part.value, origin.file or Path())
+
+    async def _given_to(self, part: Part) -> str | SealedText | None:
+        run_id, _, name = part.value.partition("/")
+        return await self._read_input(run_id, name) if self._read_input is not None else None
 
     def _unknown(self, part: Part, setting: str) -> str:
         raise SecretUnavailable(f"there is no {part.kind} {part.value[:80]!r}", hint=f"add it to {setting}")

@@ -38,6 +38,8 @@ outbox = Table(
     Column("correlation_id", Id()),
     Column("position", BigInteger),
     Index("uq_outbox_position", "position", unique=True),
+    # For whoever follows one run among all the others. Without the position, which comes after the insertion: rows of one id are few.
+    Index("ix_outbox_correlation", "correlation_id"),
 )
 
 outbox_cursors = Table(

@@ -249,7 +249,9 @@ class Caller:
             )
         if len(items) > MAX_ITEMS:
             message = f"{attempt.record.key!r} has {len(items)} items; one loop takes {MAX_ITEMS}"
-            raise InvalidInput(message, hint="call a workflow for each part of the list")
+            raise InvalidInput(
+                message, hint="loop over parts of it, {{ … | batch(100) }}, and inside over each part or call a workflow for it"
+            )
         if not self._expressions.is_constant(given) and len(canonical_json(items)) > MAX_RESULT_BYTES:
             message = f"the items of {attempt.record.key!r} have more than {MAX_RESULT_BYTES} bytes"
             raise InvalidInput(message, hint="loop over names or numbers, and let the steps inside read the rest")

@@ -38,7 +38,8 @@ class Connector(Protocol):
     """A kind of receiver of events.
 
     `name` is what `type:` says in `integrations` of a workflow file; all other keys there but `events` are its parameters, checked against
-    the Pydantic model `params` when the file is validated and, with expressions over the run's inputs evaluated, before each call.
+    the Pydantic model `params` when the file is validated and, with expressions over the run's inputs evaluated and references to secrets
+    and variables filled in, before each call. Their values are masked in the errors it raises; it writes parameters into no log.
     """
 
     name: str

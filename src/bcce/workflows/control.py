@@ -21,7 +21,7 @@ from bcce.workflows.artifacts.service import ArtifactStore
 from bcce.workflows.definition import CONDITION, FOREACH, OnFailure, Step, StepList, Strategy, WorkflowDefinition
 from bcce.workflows.errors import NotRepeatable, RunEnded, RunQueued, UnknownRun
 from bcce.workflows.form import did_you_mean
-from bcce.workflows.inputs import complete_inputs, parted
+from bcce.workflows.inputs import Hidden, complete_inputs, parted
 from bcce.workflows.inputs.repository import get_secret_inputs
 from bcce.workflows.integrations.repository import reopen_lanes
 from bcce.workflows.journal import record_fact
@@ -173,7 +173,7 @@ class RunControl:
             _check_ended(definition, step, records)
             shown, given = parted(definition, complete)
             # Of what was not given anew only the mask is known here.
-            hidden = {**get_secret_inputs(conn, run_id), **{name: given[name] for name in given.keys() & inputs.keys()}}
+            hidden: dict[str, Hidden] = {**get_secret_inputs(conn, run_id), **{name: given[name] for name in given.keys() & inputs.keys()}}
             new_id = self._workflows.insert_like(actor, conn, source, definition, inputs=(shown, hidden))
             taken: dict[str, int] = {}
             for record in records.values():

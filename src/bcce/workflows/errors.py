@@ -41,7 +41,7 @@ class RunQueued(Conflict):
 
 
 class ConcurrencyDeadlock(Conflict):
-    """A run and one that it would wait for stand in the same concurrency group."""
+    """A run would wait for its turn in a concurrency group until a run is over that waits for it."""
 
     code = "concurrency-deadlock"
 

@@ -6,12 +6,12 @@ definition's format.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import ChainableUndefined, StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, nodes
-from jinja2.exceptions import SecurityError
+from jinja2.exceptions import FilterArgumentError, SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from bcce.kit.text import canonical_json
@@ -26,8 +26,8 @@ MAX_VALUE_BYTES = 16 * 1024 * 1024
 
 #: Filters whose result depends on their input alone; `random` and the HTML ones stay out.
 FILTERS = (
-    *("abs", "capitalize", "count", "default", "d", "dictsort", "first", "float", "int", "items", "join", "last", "length", "list"),
-    *("lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse", "round", "select", "selectattr", "sort"),
+    *("abs", "batch", "capitalize", "count", "default", "d", "dictsort", "first", "float", "int", "items", "join", "last", "length"),
+    *("list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse", "round", "select", "selectattr", "sort"),
     *("string", "sum", "title", "tojson", "trim", "truncate", "unique", "upper"),
 )
 _ASKING = frozenset({"defined", "undefined", "default", "d"})
@@ -65,8 +65,16 @@ class _Environment(ImmutableSandboxedEnvironment):
 def _environment() -> _Environment:
     environment = _Environment(undefined=_Missing, autoescape=False)
     environment.globals.clear()
-    environment.filters = {name: environment.filters[name] for name in FILTERS}
+    environment.filters = {name: environment.filters[name] for name in FILTERS if name != "batch"} | {"batch": _batch}
     return environment
+
+
+def _batch(value: Iterable[object], linecount: int) -> list[list[object]]:
+    """Jinja2's `batch` as a list, and without what fills the last one up, which could be of any size."""
+    if not isinstance(linecount, int) or linecount < 1:
+        raise FilterArgumentError(f"batch takes a number from 1, not {linecount!r}")
+    items = list(value)
+    return [items[at : at + linecount] for at in range(0, len(items), linecount)]
 
 
 class Expressions:

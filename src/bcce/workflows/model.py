@@ -62,11 +62,15 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Artifact:
-    """A file that a step leaves for people. `media_type` None: text for a text, `application/octet-stream` for bytes."""
+    """A file that a step leaves for people. `media_type` None: text for a text, `application/octet-stream` for bytes.
+
+    `is_value`: it is no file, but what a reference in the step's output stands for (`bytes_value`).
+    """
 
     name: str
     content: str | bytes
     media_type: str | None = None
+    is_value: bool = False
 
     def to_wire(self) -> dict[str, str]:
         """`{name, content}`; bytes that are no text are in base 64, which `encoding` then says."""

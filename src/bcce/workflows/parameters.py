@@ -9,18 +9,21 @@ from bcce.config.document import Where
 from bcce.workflows.form import did_you_mean
 
 
-def wrong_parameters(model: type[BaseModel], given: Mapping[str, object], what: str) -> Iterator[tuple[Where, str, str]]:
+def wrong_parameters(
+    model: type[BaseModel], given: Mapping[str, object], what: str, *, takes_references: bool = False
+) -> Iterator[tuple[Where, str, str]]:
     """What is wrong with the literal ones among `given`, as path, message and hint; those with expressions are checked only by name.
 
-    `what` is the type that takes them, for the hint.
+    `what` is the type that takes them, for the hint; `takes_references`: a text with `${NAME}` is known only at the run, too.
     """
+    marks = ("{{", "${") if takes_references else ("{{",)
     try:
         model.model_validate(dict(given))
     except ValidationError as error:
         wrong: dict[Where, list[str]] = {}
         for found in error.errors(include_url=False):
             is_about_name = found["type"] in ("missing", "extra_forbidden")
-            if is_about_name or not _has_expression(found.get("input")):
+            if is_about_name or not _has_expression(found.get("input"), marks):
                 # A union says of each of its kinds why it does not fit; they are one problem.
                 where = found["loc"] if is_about_name else _standing(given, found["loc"])
                 wrong.setdefault(where, []).append("there is no such parameter" if found["type"] == "extra_forbidden" else found["msg"])
@@ -42,9 +45,9 @@ def _standing(value: Any, path: Where) -> Where:
     return path
 
 
-def _has_expression(value: object) -> bool:
+def _has_expression(value: object, marks: tuple[str, ...]) -> bool:
     if isinstance(value, Mapping):
-        return any(_has_expression(item) for item in value.values())
+        return any(_has_expression(item, marks) for item in value.values())
     if isinstance(value, list | tuple):
-        return any(_has_expression(item) for item in value)
-    return isinstance(value, str) and "{{" in value
+        return any(_has_expression(item, marks) for item in value)
+    return isinstance(value, str) and any(mark in value for mark in marks)

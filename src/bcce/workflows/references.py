@@ -12,6 +12,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from bcce.kit.redact import Secret
 from bcce.kit.references import Part, SealedText
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.template import Expression, split
@@ -94,6 +95,27 @@ def seal(value: object, scope: Mapping[str, object], expressions: Expressions, i
             parts.append(part)
     sealed = SealedText(parts=tuple(parts))
     return sealed if sealed.references else str(sealed)
+
+
+def sealed_in(value: object) -> Iterator[SealedText]:
+    """Every text with references inside `value`."""
+    if isinstance(value, SealedText):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from sealed_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from sealed_in(item)
+
+
+def filled(value: object, values: Mapping[SealedText, Secret]) -> object:
+    """`value` with its references filled in; `values` has every text of `sealed_in`."""
+    if isinstance(value, SealedText):
+        return values[value].reveal()
+    if isinstance(value, Mapping):
+        return {key: filled(item, values) for key, item in value.items()}
+    return [filled(item, values) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _reference(source: str, inputs: Mapping[str, str]) -> Part | None:

@@ -18,14 +18,14 @@ from bcce.storage.doors import Database
 from bcce.storage.doors import run as run_items
 from bcce.storage.outbox import event_item
 from bcce.workflows import repository
-from bcce.workflows.concurrency.turns import Turn, check_ancestors, turn_of
+from bcce.workflows.concurrency.turns import Turn, check_no_circle, turn_of
 from bcce.workflows.connector import Connector
 from bcce.workflows.definition import Integration, WorkflowDefinition
 from bcce.workflows.errors import UnknownRun, UnknownWorkflow
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.form import refusal
 from bcce.workflows.graph import GraphFormat, render
-from bcce.workflows.inputs import complete_inputs, parted
+from bcce.workflows.inputs import Hidden, complete_inputs, parted
 from bcce.workflows.inputs.repository import put_secret_inputs
 from bcce.workflows.integrations.repository import open_lanes
 from bcce.workflows.journal import record_fact
@@ -170,13 +170,14 @@ class WorkflowService:
         """Starts a run inside the caller's transaction; ring it after the commit.
 
         Args:
+            inputs: those that the workflow asks for; a secret one may be given a `SealedText`.
             version: the beginning of the digest of the text to use; None for the present one.
             child: set when another run starts it.
 
         Raises:
             UnknownWorkflow: there is no such workflow, or not in this version.
-            InvalidInput: an input is missing, unknown or of the wrong type.
-            ConcurrencyDeadlock: the run that starts it, and would wait for it, stands in the same concurrency group.
+            InvalidInput: an input is missing, unknown or of the wrong type, or no secret and given a reference.
+            ConcurrencyDeadlock: it would wait for its turn until a run is over that waits for it.
         """
         require(actor, Permission.WORKFLOWS_RUN)
         rows = repository.definitions_of(conn, actor.tenant_id, workflow, version)
@@ -188,7 +189,7 @@ class WorkflowService:
         shown, hidden = parted(definition, complete_inputs(definition, inputs))
         turn = self.turn_of(definition, shown)
         if turn is not None and child is not None and child.is_awaited:
-            check_ancestors(conn, turn, child.parent_id)
+            check_no_circle(conn, turn, actor.tenant_id, child.parent_id)
         return self._insert(
             actor,
             conn,
@@ -215,12 +216,12 @@ class WorkflowService:
         source: Run,
         definition: WorkflowDefinition,
         *,
-        inputs: tuple[Mapping[str, object], Mapping[str, str]],
+        inputs: tuple[Mapping[str, object], Mapping[str, Hidden]],
     ) -> RunId:
         """Starts a run of `definition`, that of `source`, inside the caller's transaction; its first records are the caller's to write.
 
         Args:
-            inputs: what everybody may see of them, and the values of the secret ones.
+            inputs: what everybody may see of them, and what the secret ones were given.
         """
         about = {name: getattr(source, name) for name in ("definition_id", "definition_format", "workflow", "subject")}
         # One epoch is gone, so whoever claims it reads what is recorded.
@@ -242,7 +243,7 @@ class WorkflowService:
         conn: Connection,
         about: Mapping[str, object],
         *,
-        inputs: tuple[Mapping[str, object], Mapping[str, str]],
+        inputs: tuple[Mapping[str, object], Mapping[str, Hidden]],
         correlation_id: str,
         child: Child | None,
         turn: Turn | None,

@@ -5,7 +5,7 @@ is
 the order of updates to its row.
 """
 
-from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, Table, text
+from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, Table, false, text
 
 from bcce.storage.metadata import metadata
 from bcce.storage.types import Encrypted, Id, Json, LongText, Name, UtcDateTime, tenant_column
@@ -73,7 +73,9 @@ secret_inputs = Table(
     Column("run_id", Id(), primary_key=True),
     Column("name", Name(128), primary_key=True),
     tenant_column(),
+    # The value, or, if that is what the run that started this one gave, the names of what it is made of.
     Column("value", Encrypted("secret_inputs.value"), nullable=False),
+    Column("is_reference", Boolean(create_constraint=False), nullable=False, default=False, server_default=false()),
     ForeignKeyConstraint(["run_id"], ["runs.id"]),
 )
 

@@ -120,7 +120,7 @@ class _Checker:
             if name not in EVENT_TYPES:
                 message, hint = f"there is no event {name!r}", did_you_mean(name, EVENT_TYPES)
                 self._note("workflow.unknown-event", (*where, "events"), message, hint, text=name)
-        self._reads.check(None, where, dict(integration.parameters), Sight())
+        self._reads.check(None, where, dict(integration.parameters), Sight(), takes=integration.parameters.keys())
         if self._connectors is None:
             return
         connector = self._connectors.get(integration.type)
@@ -128,7 +128,7 @@ class _Checker:
             message, hint = f"there is no connector {integration.type!r}", did_you_mean(integration.type, self._connectors)
             self._note("workflow.unknown-connector", (*where, "type"), message, hint, text=integration.type)
             return
-        for path, message, hint in wrong_parameters(connector.params, integration.parameters, integration.type):
+        for path, message, hint in wrong_parameters(connector.params, integration.parameters, integration.type, takes_references=True):
             what = f"the integration {integration.type!r}" + (f", parameter {path[0]!r}" if path else "")
             self._note("workflow.wrong-parameter", (*where, *path), f"{what}: {message}", hint, text=integration.type)
 

@@ -16,7 +16,10 @@ from bcce.workflows.references import KnownReferences, has_references, parts_of,
 STEP_VIEW = ("output", "status", "error", "used_fallback")
 LOOP_VIEW = (*STEP_VIEW, "item", "index")
 _NAMES = ("inputs", "steps")
-_ALONE = "{{ secrets.name }} stands alone between its braces, in `env` of shell steps, or in `headers`, `json` and `body` of http steps"
+_ALONE = (
+    "{{ secrets.name }} stands alone between its braces, in `env` of shell steps, in `headers`, `json` and `body` of http steps, "
+    "in `inputs` of workflow steps, or in parameters of integrations"
+)
 _LOOP_NAMES = (*_NAMES, "item", "index")
 
 

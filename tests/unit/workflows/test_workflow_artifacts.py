@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcce.kit.ids import ArtifactId, RunId
+from bcce.kit.redact import Secret
 from bcce.kit.text import canonical_json, digest
 from bcce.workflows.artifacts.model import (
     BYTES,
@@ -17,6 +18,7 @@ from bcce.workflows.artifacts.model import (
     TEXT,
     Kind,
     RunArtifact,
+    bytes_value,
     file_name,
     has_reference,
     pack,
@@ -140,3 +142,35 @@ def test_the_public_form_of_a_result_shows_its_artifacts() -> None:
 
     assert result.to_wire()["artifacts"] == [{"name": "a", "content": "text"}, {"name": "b", "content": "/w==", "encoding": "base64"}]
     assert StepResult(status="completed").to_wire()["artifacts"] == []
+
+
+@pytest.mark.parametrize(
+    ("media_type", "kept"), [("image/PNG; q=1", "image/png"), (None, BYTES), ("no type", BYTES), ("text/plain", BYTES), (JSON, BYTES)]
+)
+def test_bytes_in_an_output_are_stored_as_they_are_and_seen_in_base64(media_type: str | None, kept: str) -> None:
+    reference, artifact = bytes_value("body", b"\x89PNG\xff", media_type)
+
+    (piece,) = pack_files([artifact], limit_bytes=LIMIT)
+
+    assert reference == piece.reference == {"artifact": digest(b"\x89PNG\xff"), "bytes": 5, "type": kept}
+    assert (piece.kind, piece.name, piece.content) == (Kind.OUTPUT, "output.body", b"\x89PNG\xff")
+    assert unpacked(piece.content, piece.media_type) == "iVBOR/8="
+    with pytest.raises(OutputTooLarge):
+        pack_files([artifact], limit_bytes=4)
+
+
+def test_what_is_secret_in_bytes_is_masked_before_their_digest_is_made() -> None:
+    content = b"\xffgr\xc3\xbc\xc3\x9fe\x00AKIAABCDEFGHIJKLMNOP\x00"
+    reference, artifact = bytes_value("body", content, "image/png", [Secret("grüße")])
+
+    (piece,) = pack_files([artifact], limit_bytes=LIMIT)
+
+    assert piece.content == b"\xff[redacted]\x00[redacted]\x00"
+    assert piece.reference == reference
+
+
+def test_a_file_made_of_bytes_in_an_output_has_the_ending_of_its_type() -> None:
+    about = {"id": ArtifactId("art_1"), "run_id": RunId("run_1"), "step": "a", "attempt": 1, "digest": "", "bytes": 1}
+    made = RunArtifact(**about, kind=Kind.OUTPUT, name="output.body", media_type="image/png", created_at=datetime.now(UTC))  # type: ignore[arg-type]  # fields by name
+
+    assert file_name(made) == "output.body.png"

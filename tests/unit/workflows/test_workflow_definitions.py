@@ -123,6 +123,19 @@ def test_rendering_keeps_types(template: object, expected: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("[1, 2, 3, 4, 5] | batch(2)", [[1, 2], [3, 4], [5]]),
+        ("[] | batch(3)", []),
+        ("[1, 2] | batch(9)", [[1, 2]]),
+        ("[{'a': 1}, {'a': 2}, {'a': 3}] | map(attribute='a') | batch(2) | map('sum') | list", [3, 3]),
+    ],
+)
+def test_a_list_is_made_of_parts(expression: str, expected: object) -> None:
+    assert EXPRESSIONS.evaluate(expression, {}) == expected
+
+
+@pytest.mark.parametrize(
     "expression",
     [
         "inputs.missing",
@@ -134,6 +147,10 @@ def test_rendering_keeps_types(template: object, expected: object) -> None:
         "lipsum",
         "1 / 0",
         "x" * 5000,
+        "[1] | batch(0)",
+        "[1] | batch('2')",
+        "[1] | batch(2, 'fill')",
+        "inputs.n | batch(2)",
     ],
 )
 def test_what_an_expression_may_not_do_is_an_error(expression: str) -> None:

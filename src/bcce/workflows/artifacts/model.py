@@ -4,7 +4,9 @@ A reference is `{"artifact": "sha256:…", "bytes": n, "type": "…"}`. Text fro
 for contents that the same run has stored.
 """
 
+import base64
 import json
+import mimetypes
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from bcce.kit.ids import ArtifactId, RunId
-from bcce.kit.redact import mask_text
+from bcce.kit.redact import Secret, mask_text
 from bcce.kit.text import Canonical, canonical_json, clean, digest
 from bcce.workflows.errors import OutputTooLarge
 from bcce.workflows.model import Artifact
@@ -24,6 +26,10 @@ MAX_FILES = 100
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
 BYTES = "application/octet-stream"
+#: Without the system's own lists, so that a name means the same everywhere.
+_TYPES = mimetypes.MimeTypes()
+#: Types of which expressions see the text or the value, and not bytes in Base64.
+_READABLE = (TEXT, "text/plain", JSON)
 #: The step of a run's own outputs.
 OF_RUN = ""
 
@@ -141,25 +147,53 @@ def pack_files(files: Iterable[Artifact], *, limit_bytes: int) -> tuple[Piece, .
         if len(pieces) == MAX_FILES:
             raise OutputTooLarge(f"the step left more than {MAX_FILES} files", details={"limit": MAX_FILES})
         content = file.content.encode() if isinstance(file.content, str) else file.content
-        # Every byte is a character of Latin-1, so the patterns work on any content and nothing else of it changes.
-        content = mask_text(content.decode("latin-1")).encode("latin-1")
-        guessed = TEXT if isinstance(file.content, str) else BYTES
-        given = file.media_type.partition(";")[0].strip() if file.media_type else ""
-        kind = given.lower() if _MEDIA_TYPE.fullmatch(given) else guessed
-        pieces.append(_piece(Kind.FILE, file.name, TEXT if kind == "text/plain" else kind, content, limit_bytes))
+        kind = _media_type(file.media_type) or (TEXT if isinstance(file.content, str) else BYTES)
+        if kind in _READABLE and file.is_value:
+            kind = BYTES
+        elif kind == "text/plain":
+            kind = TEXT
+        # What is masked already stays as it is, and with it the digest in the output.
+        pieces.append(_piece(Kind.OUTPUT if file.is_value else Kind.FILE, file.name, kind, _masked(content), limit_bytes))
     return _named_apart(pieces)
+
+
+def bytes_value(
+    key: str, content: bytes, media_type: str | None = None, secrets: Iterable[Secret] = ()
+) -> tuple[dict[str, object], Artifact]:
+    """What stands in an output under `key` for bytes that are no text, and what a step gives back beside it so that they are stored.
+
+    Expressions see them in Base64. Everything shaped like a credential, and `secrets`, are masked in them.
+    """
+    kind = _media_type(media_type) or BYTES
+    kind = BYTES if kind in _READABLE else kind
+    masked = _masked(content, secrets)
+    piece = Piece(kind=Kind.OUTPUT, name=f"output.{key}", media_type=kind, content=masked, digest=digest(masked))
+    return piece.reference, Artifact(name=piece.name, content=masked, media_type=kind, is_value=True)
 
 
 def file_name(artifact: RunArtifact) -> str:
     """A name for a file with the artifact's content: no folder, not hidden, and an ending that says what a value of an output is."""
     name = re.sub(r"[^\w.+ -]", "_", artifact.name).lstrip(".") or "artifact"
-    endings = {TEXT: ".txt", JSON: ".json"}
-    return name + (endings.get(artifact.media_type, "") if artifact.kind is Kind.OUTPUT else "")
+    ending = {TEXT: ".txt", JSON: ".json"}.get(artifact.media_type) or _TYPES.guess_extension(artifact.media_type) or ""
+    return name + (ending if artifact.kind is Kind.OUTPUT else "")
 
 
 def unpacked(content: bytes, media_type: str) -> object:
-    """The value that was packed."""
+    """The value that was packed; bytes that are no text are in Base64."""
+    if media_type not in (JSON, TEXT):
+        return base64.b64encode(content).decode("ascii")
     return json.loads(content) if media_type == JSON else content.decode()
+
+
+def _masked(content: bytes, secrets: Iterable[Secret] = ()) -> bytes:
+    # Every byte is a character of Latin-1, so the patterns work on any content and nothing else of it changes.
+    known = [Secret(secret.reveal().encode().decode("latin-1")) for secret in secrets]
+    return mask_text(content.decode("latin-1"), known).encode("latin-1")
+
+
+def _media_type(given: str | None) -> str | None:
+    kind = given.partition(";")[0].strip() if given else ""
+    return kind.lower() if _MEDIA_TYPE.fullmatch(kind) else None
 
 
 def _value(name: str, value: object, limit_bytes: int) -> Piece:

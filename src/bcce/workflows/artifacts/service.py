@@ -55,14 +55,13 @@ class ArtifactStore:
         Raises:
             ArtifactsOverLimit: the run would have more than it may; nothing was stored.
         """
-        if record is not None:
-            before, more = repository.bytes_of_run(conn, run.id), sum(len(piece.content) for piece, _ in packed.pieces)
-            if before + more > self.limits.run_bytes:
-                raise ArtifactsOverLimit(
-                    f"the run would have {before + more} bytes of artifacts; it may have {self.limits.run_bytes}",
-                    hint="give back less, or ask the operator for a larger workflows.artifactRunMaxBytes",
-                    details={"bytes": before + more, "limit": self.limits.run_bytes},
-                )
+        before, more = repository.bytes_of_run(conn, run.id), sum(len(piece.content) for piece, _ in packed.pieces)
+        if before + more > self.limits.run_bytes:
+            raise ArtifactsOverLimit(
+                f"the run would have {before + more} bytes of artifacts; it may have {self.limits.run_bytes}",
+                hint="give back less, or ask the operator for a larger workflows.artifactRunMaxBytes",
+                details={"bytes": before + more, "limit": self.limits.run_bytes},
+            )
         key, attempt = (record.key, record.attempt) if record is not None else (OF_RUN, 0)
         place = {"tenant_id": run.tenant_id, "run_id": run.id, "step_key": key}
         repository.store(conn, packed.pieces, **place, attempt=attempt, ids=self._ids, now=self._clock.now())  # type: ignore[arg-type]  # ids by name

@@ -1,27 +1,74 @@
 """Every query on the tables of concurrency groups. Synchronous: each function works inside the caller's transaction.
 
-The order of locks is group, then at most one run, then places. Whoever has locked a run never locks a group.
+The order of locks is group, then at most one run, then places. Whoever has locked a run never locks a group, but for the one that no run
+stands in, which is locked last of all (`deadlocks`).
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, and_, case, delete, false, func, insert, select, true, update
+from sqlalchemy import CTE, Connection, RowMapping, Select, and_, delete, false, func, insert, or_, select, true, update
 
 from bcce.kit.ids import RunId, TenantId
 from bcce.storage.types import db_now
 from bcce.storage.upsert import upsert
 from bcce.workflows.concurrency.tables import groups, places
 from bcce.workflows.model import RunState
-from bcce.workflows.repository import CHILD_GATE, LIVE
+from bcce.workflows.repository import CHILD_GATE, ENDED, LIVE
 from bcce.workflows.tables import gates, runs
 
 #: States in which a run that has had its turn keeps its place.
 KEEPS_PLACE = (RunState.ACTIVE, RunState.PAUSED, RunState.NEEDS_UPGRADE)
 #: How many runs are cancelled between two looks at the group.
 _BATCH = 100
+#: Databases that find the names in an index by jumps when they are asked for distinct ones.
+_JUMPING = ("mysql", "mariadb")
 
 _MAKE_GROUP = upsert(groups, keys=["tenant_id", "name"])
+
+
+def _names() -> CTE:
+    """The names of all groups in which there is a place, by jumps from each to the next: only one row of each is read."""
+    key = (places.c.tenant_id, places.c.group_name)
+    first = select(places.c.number).order_by(*key, places.c.has_turn, places.c.number).limit(1).scalar_subquery()
+    names = select(*key).where(places.c.number == first).cte("names", recursive=True)
+    after, row = places.alias("after"), places.alias("row")
+    by_order = select(after.c.number).order_by(after.c.tenant_id, after.c.group_name, after.c.has_turn, after.c.number).limit(1)
+    in_tenant = by_order.where(after.c.tenant_id == names.c.tenant_id, after.c.group_name > names.c.group_name)
+    in_next = by_order.where(after.c.tenant_id > names.c.tenant_id)
+    following = func.coalesce(in_tenant.correlate(names).scalar_subquery(), in_next.correlate(names).scalar_subquery())
+    return names.union_all(select(row.c.tenant_id, row.c.group_name).join(names, row.c.number == following))
+
+
+def _movable(names: CTE) -> Select[tuple[str, str]]:
+    """The statement of `movable`: in each group whoever is first, and by subqueries, so that nothing is counted but who has a turn."""
+    mine = (places.c.tenant_id == names.c.tenant_id, places.c.group_name == names.c.group_name)
+    waiting = (*mine, places.c.has_turn == false())
+    # A subquery for the state, so that no database begins with all the runs that are in it.
+    state = select(runs.c.state).where(runs.c.id == places.c.run_id)
+    number = select(places.c.number).where(*waiting).order_by(places.c.number).limit(1).correlate(names).scalar_subquery()
+    is_held = state.scalar_subquery().in_(KEEPS_PLACE)
+    held = select(func.count()).select_from(places).where(*mine, places.c.has_turn == true(), is_held).correlate(names).scalar_subquery()
+    still_cancels = state.where(runs.c.cancel_at.is_(None)).scalar_subquery() == RunState.QUEUED
+    cancellers = select(places.c.number).where(*waiting, places.c.cancels == true(), still_cancels).limit(1)
+    for dialect in _JUMPING:
+        # They would read all who wait, by the other index.
+        cancellers = cancellers.with_hint(places, "FORCE INDEX (ix_concurrency_places_cancels)", dialect)
+    canceller = cancellers.correlate(names).scalar_subquery()
+    first, whose = places.alias("first"), runs.alias("whose")
+    query = (
+        select(names.c.tenant_id, names.c.group_name)
+        .select_from(names)
+        .join(first, first.c.number == number)
+        .join(whose, whose.c.id == first.c.run_id)
+    )
+    # One who waits no more is forgotten when somebody looks at the group.
+    return query.where(or_(whose.c.state != RunState.QUEUED, held < first.c.at_most, canceller.is_not(None)))
+
+
+_BY_JUMPS = _movable(_names())
+#: They jump by themselves, and do not when they are told to.
+_BY_GROUPS = _movable(select(places.c.tenant_id, places.c.group_name).distinct().cte("names"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,32 +157,12 @@ def forget(conn: Connection, numbers: Collection[int]) -> None:
 
 
 def movable(conn: Connection) -> list[tuple[TenantId, str]]:
-    """The groups in which somebody waits who could go, or who cancels others."""
-    key = (places.c.tenant_id, places.c.group_name)
-    cancels = and_(places.c.cancels, runs.c.cancel_at.is_(None))
-    waiting = (
-        select(*key, func.min(places.c.number).label("first"), func.max(case((cancels, 1), else_=0)).label("cancels"))
-        .join(runs, runs.c.id == places.c.run_id)
-        .where(runs.c.state == RunState.QUEUED, places.c.has_turn.is_(False))
-        .group_by(*key)
-    )
-    waits = conn.execute(waiting).all()
-    if not waits:
-        return []
-    held = select(*key, func.count().label("taken")).join(runs, runs.c.id == places.c.run_id).group_by(*key)
-    counts = {
-        (row.tenant_id, row.group_name): row.taken for row in conn.execute(held.where(places.c.has_turn, runs.c.state.in_(KEEPS_PLACE)))
-    }
-    firsts = [row.first for row in waits]
-    limits: dict[int, int] = {}
-    for at in range(0, len(firsts), _BATCH):
-        some = select(places.c.number, places.c.at_most).where(places.c.number.in_(firsts[at : at + _BATCH]))
-        limits |= {row.number: row.at_most for row in conn.execute(some)}
-    return [
-        (TenantId(row.tenant_id), row.group_name)
-        for row in waits
-        if row.cancels or counts.get((row.tenant_id, row.group_name), 0) < limits.get(row.first, 0)
-    ]
+    """The groups in which somebody waits who could go, or who cancels others, or who is first and waits no more.
+
+    Costs the same however many wait in a group.
+    """
+    statement = _BY_GROUPS if conn.dialect.name in _JUMPING else _BY_JUMPS
+    return [(TenantId(row.tenant_id), row.group_name) for row in conn.execute(statement)]
 
 
 def ahead(conn: Connection, place: Place) -> int:
@@ -149,6 +176,45 @@ def groups_of(conn: Connection, run_ids: Sequence[RunId]) -> Mapping[RunId, str]
     """The groups of those of the runs that have a place."""
     query = select(places.c.run_id, places.c.group_name).where(places.c.run_id.in_(list(run_ids)))
     return {RunId(row.run_id): row.group_name for row in conn.execute(query)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Awaited:
+    """A run that `by` waits for; `group` is None when it has no turn to wait for, else of `at_most` runs there it would be one."""
+
+    run_id: RunId
+    by: RunId
+    group: str | None
+    at_most: int
+
+
+def holders_of_full(conn: Connection, tenant_id: TenantId, group: str, at_most: int) -> list[RunId]:
+    """The runs that have their turn, if one of them has to end before anybody else gets one; none when that may come about otherwise."""
+    mine = (places.c.tenant_id == tenant_id, places.c.group_name == group, places.c.has_turn)
+    query = select(places.c.run_id, runs.c.cancel_at).join(runs, runs.c.id == places.c.run_id).where(*mine, runs.c.state.in_(KEEPS_PLACE))
+    rows = conn.execute(query).all()
+    waiting = (places.c.tenant_id == tenant_id, places.c.group_name == group, places.c.has_turn == false(), runs.c.state == RunState.QUEUED)
+    first = select(places.c.at_most).join(runs, runs.c.id == places.c.run_id).where(*waiting).order_by(places.c.number).limit(1)
+    is_full = len(rows) >= (conn.execute(first).scalar() or at_most)
+    if not is_full or any(row.cancel_at is not None for row in rows) or newest_canceller(conn, tenant_id, group) is not None:
+        return []
+    return [RunId(row.run_id) for row in rows]
+
+
+def awaited_by(conn: Connection, run_ids: Sequence[RunId]) -> list[Awaited]:
+    """The runs that `run_ids` have started and wait for, but for those that are over or being cancelled."""
+    found: list[Awaited] = []
+    turnless = and_(places.c.run_id == runs.c.id, places.c.has_turn == false(), runs.c.state == RunState.QUEUED)
+    query = (
+        select(gates.c.run_id.label("by"), runs.c.id, places.c.group_name, places.c.at_most)
+        .join(runs, runs.c.id == gates.c.name)
+        .outerjoin(places, turnless)
+        .where(gates.c.kind == CHILD_GATE, gates.c.state == "open", runs.c.state.not_in(ENDED), runs.c.cancel_at.is_(None))
+    )
+    for at in range(0, len(run_ids), _BATCH):
+        rows = conn.execute(query.where(gates.c.run_id.in_(run_ids[at : at + _BATCH])))
+        found += [Awaited(run_id=RunId(row.id), by=RunId(row.by), group=row.group_name, at_most=row.at_most or 0) for row in rows]
+    return found
 
 
 def waits_for(conn: Connection, run_id: RunId, child_id: RunId) -> bool:

@@ -10,6 +10,7 @@ from bcce.kit.ids import RunId, TenantId
 from bcce.kit.text import canonical_json
 from bcce.workflows import repository as journal
 from bcce.workflows.concurrency import repository
+from bcce.workflows.concurrency.deadlocks import circle
 from bcce.workflows.definition import WorkflowDefinition
 from bcce.workflows.errors import ConcurrencyDeadlock
 from bcce.workflows.expressions import Expressions
@@ -50,14 +51,30 @@ def turn_of(definition: WorkflowDefinition, inputs: Mapping[str, object], expres
     return Turn(group=group, at_most=concurrency.limit, cancels=concurrency.cancel_in_progress)
 
 
-def check_ancestors(conn: Connection, turn: Turn, parent_id: RunId) -> None:
-    """Checks that no run that would wait for this one stands in its group: each would wait for the other.
+def check_no_circle(conn: Connection, turn: Turn, tenant_id: TenantId, parent_id: RunId) -> None:
+    """Checks that this run would not wait for one that waits for it: for a run above it in its own group, or crosswise with other groups.
 
     Raises:
-        ConcurrencyDeadlock: one does.
+        ConcurrencyDeadlock: it would.
     """
+    above = _ancestors(conn, turn, parent_id)
+    if turn.cancels:
+        return  # who is in the way is cancelled, and need not end by itself
+    holders = circle(conn, tenant_id, group=turn.group, at_most=turn.at_most, waiting=above)
+    if holders:
+        raise ConcurrencyDeadlock(
+            f"in the concurrency group {turn.group!r} it would wait for the run {holders[0]}, which waits in turn for {parent_id}",
+            hint="let the workflows enter their groups in the same order, or start the other one with `wait: false`",
+            details={"group": turn.group, "runIds": [str(run_id) for run_id in holders[:10]]},
+        )
+
+
+def _ancestors(conn: Connection, turn: Turn, parent_id: RunId) -> list[RunId]:
+    """The runs that would wait for this one, the nearest first; none of them may stand in its group."""
     run_id = parent_id
+    found: list[RunId] = []
     while True:
+        found.append(run_id)
         place = repository.place_of(conn, run_id)
         if place is not None and place.group_name == turn.group:
             raise ConcurrencyDeadlock(
@@ -66,5 +83,5 @@ def check_ancestors(conn: Connection, turn: Turn, parent_id: RunId) -> None:
             )
         above = journal.get_run(conn, run_id)
         if above is None or above.parent_id is None or not repository.waits_for(conn, above.parent_id, run_id):
-            return
+            return found
         run_id = above.parent_id

@@ -5,31 +5,29 @@ event is delivered again after a crash and never forgotten. Nothing here makes a
 """
 
 import asyncio
+import traceback
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
-from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from bcce.kit.clock import Clock
-from bcce.kit.errors import BcceError, InvalidInput
+from bcce.kit.errors import BcceError
 from bcce.kit.ids import Ids, RunId
-from bcce.kit.text import canonical_json, digest
+from bcce.kit.redact import Secret, mask_text
 from bcce.observability.metrics import Metrics
 from bcce.resilience import Breaker, BreakerPolicy, BreakerStore, RetryPolicy
 from bcce.storage import outbox
 from bcce.storage.doors import Database
 from bcce.storage.outbox import OutboxRow
-from bcce.workflows import repository as journal
-from bcce.workflows.connector import Connector, Delivery
+from bcce.workflows.connector import Delivery
 from bcce.workflows.errors import DeliveryFailed
-from bcce.workflows.expressions import Expressions
 from bcce.workflows.integrations import repository
+from bcce.workflows.integrations.parcels import Parcel, Parcels
 from bcce.workflows.integrations.repository import DELIVERED, GIVEN_UP, Lane
 from bcce.workflows.model import StepError
-from bcce.workflows.service import WorkflowService
 from bcce.workflows.settings import IntegrationSettings
 
 log = structlog.get_logger(__name__)
@@ -91,18 +89,14 @@ class Courier:
         ids: Ids,
         metrics: Metrics,
         breakers: BreakerStore,
-        connectors: Mapping[str, Connector],
-        workflows: WorkflowService,
-        expressions: Expressions,
+        parcels: Parcels,
         settings: IntegrationSettings,
         random: Callable[[], float],
     ) -> None:
         self._db = db
         self._clock = clock
         self._metrics = metrics
-        self._connectors = connectors
-        self._workflows = workflows
-        self._expressions = expressions
+        self._parcels = parcels
         self._settings = settings
         self._random = random
         self._owner = ids.new("wrk")
@@ -227,31 +221,26 @@ class Courier:
         if row is None:
             await self._db.write(lambda conn: repository.release(conn, lane, self._owner))
             return False
+        masks: tuple[Secret, ...] = ()
         try:
-            await self._deliver(lane, row)
+            parcel = await self._parcels.make(lane)
+            masks = parcel.masks
+            await self._deliver(lane, row, parcel)
         except BcceError as error:
-            return await self._failed(lane, row, error)
+            reason = StepError.of(error)
+            hint = mask_text(reason.hint, masks) if reason.hint is not None else None
+            return await self._failed(lane, row, replace(reason, message=mask_text(reason.message, masks), hint=hint))
         except Exception:  # a plugin's connector may raise anything, and must not take other lanes along
-            log.exception("integrations.connector_broken", connector=lane.connector, run_id=run_id)
-            return await self._failed(lane, row, DeliveryFailed(f"the connector {lane.connector!r} broke; the log has the details"))
+            # Not as an exception: what it says may hold the values of secrets.
+            told = mask_text(traceback.format_exc(), masks)
+            log.error("integrations.connector_broken", connector=lane.connector, run_id=run_id, exception=told)
+            broken = DeliveryFailed(f"the connector {lane.connector!r} broke; the log has the details")
+            return await self._failed(lane, row, StepError.of(broken))
         self._metrics.delivery_ended(lane.connector, "delivered")
         await self._settle(lane, row, DELIVERED, None)
         return True
 
-    async def _deliver(self, lane: Lane, row: OutboxRow) -> None:
-        connector = self._connectors.get(lane.connector)
-        if connector is None:
-            raise DeliveryFailed(f"no connector {lane.connector!r} is installed here", hint="install the plugin that brings it")
-        run = await self._db.read(lambda conn: journal.get_run(conn, lane.run_id, lane.tenant_id))
-        if run is None:
-            raise InvalidInput(f"there is no run {lane.run_id}")
-        definition = await self._workflows.load(run.definition_id, run.definition_format)
-        given = self._expressions.render(dict(definition.integrations[lane.number].parameters), {"inputs": dict(run.inputs)})
-        try:
-            params = connector.params.model_validate(given)
-        except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False))
-            raise InvalidInput(f"parameters of the integration {lane.connector!r}: {problems}") from error
+    async def _deliver(self, lane: Lane, row: OutboxRow, parcel: Parcel) -> None:
         delivery = Delivery(
             event_id=row.id,
             run_id=lane.run_id,
@@ -262,8 +251,8 @@ class Courier:
             data=row.data,
             attempt=lane.failures + 1,
         )
-        where = f"connector:{lane.connector}:{digest(canonical_json(given))[-16:]}"
-        await self._breaker.call(lane.tenant_id, where, lambda: self._in_time(connector.deliver(delivery, params), lane))
+        sending = parcel.connector.deliver
+        await self._breaker.call(lane.tenant_id, parcel.where, lambda: self._in_time(sending(delivery, parcel.params), lane))
 
     async def _in_time(self, delivering: Coroutine[Any, Any, None], lane: Lane) -> None:
         try:
@@ -272,9 +261,9 @@ class Courier:
         except TimeoutError as error:
             raise DeliveryFailed(f"the connector {lane.connector!r} took longer than {self._settings.timeout_s:g} s") from error
 
-    async def _failed(self, lane: Lane, row: OutboxRow, error: BcceError) -> bool:
+    async def _failed(self, lane: Lane, row: OutboxRow, error: StepError) -> bool:
         """Tries again later, or gives the event up; whether the next one may follow."""
-        reason = StepError.of(error).to_dict()
+        reason = error.to_dict()
         facts = {"connector": lane.connector, "run_id": lane.run_id, "event_id": row.id, "event_type": row.type, "code": error.code}
         is_late = await self._db.read(lambda conn: repository.failing_for(conn, lane, self._settings.give_up_s))
         if error.retryable and not is_late:

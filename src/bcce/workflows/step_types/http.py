@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import quote
@@ -17,12 +17,13 @@ from bcce.kit.text import canonical_json, clean
 from bcce.plugins import Services
 from bcce.resilience import Breaker, BreakerPolicy, BreakerStore, Bulkhead
 from bcce.security.secrets import SecretStore
+from bcce.workflows.artifacts.model import bytes_value
 from bcce.workflows.destinations import Destination, Destinations
 from bcce.workflows.durations import parse_duration_s
 from bcce.workflows.errors import HttpUnavailable, HttpUnexpectedStatus, InvalidHttpRequest
 from bcce.workflows.exchange import Answer, Exchange, Follow, Request
-from bcce.workflows.model import Effect, completed
-from bcce.workflows.references import Sealed
+from bcce.workflows.model import Artifact, Effect, completed
+from bcce.workflows.references import Sealed, filled, sealed_in
 from bcce.workflows.settings import HttpSettings, WorkflowSettings
 from bcce.workflows.step_type import Done, StepContext, StepOutcome
 
@@ -108,7 +109,7 @@ class HttpParams(BaseModel):
 
     def sealed(self) -> list[SealedText]:
         """Every text with references."""
-        return [*_sealed_in(self.headers), *_sealed_in(self.json_body), *_sealed_in(self.body)]
+        return [*sealed_in(self.headers), *sealed_in(self.json_body), *sealed_in(self.body)]
 
     def request(self, idempotency_key: str, values: Mapping[SealedText, Secret] | None = None) -> Request:
         """What is sent; `values` has every text of `sealed`.
@@ -116,15 +117,15 @@ class HttpParams(BaseModel):
         Raises:
             InvalidHttpRequest: the URL cannot be read, or the value of a secret cannot stand in a header.
         """
-        headers = cast(dict[str, str], _filled({name.lower(): value for name, value in self.headers.items()}, values or {}))
+        headers = cast(dict[str, str], filled({name.lower(): value for name, value in self.headers.items()}, values or {}))
         for name, text in headers.items():
             if not _HEADER_VALUE.fullmatch(text):
                 raise InvalidHttpRequest(f"the value of the header {name!r} is not one line of ASCII characters")
-        body = cast(str | None, _filled(self.body, values or {}))
+        body = cast(str | None, filled(self.body, values or {}))
         content = None if body is None else body.encode("utf-8", "replace")
         if "json_body" in self.model_fields_set:
             try:
-                content = canonical_json(_filled(self.json_body, values or {}))
+                content = canonical_json(filled(self.json_body, values or {}))
             except (TypeError, ValueError) as error:
                 raise InvalidHttpRequest("`json` is not a JSON value") from error
             headers.setdefault("content-type", "application/json")
@@ -145,7 +146,7 @@ class HttpParams(BaseModel):
 
 
 class HttpStep:
-    """Sends one request. Output: `{status, headers, bytes}` and `json` for an answer in JSON, else `body`, null for what is no text."""
+    """Sends one request. Output: `{status, headers, bytes}` and `json` for JSON, else `body`, an artifact if it is no text."""
 
     name = "http"
     effect = Effect.KEYED
@@ -192,8 +193,9 @@ class HttpStep:
             )
         context.log(f"answered {answer.status}", facts={"status": answer.status, "bytes": len(answer.body)})
         # A host that repeats what it was sent must not bring a secret into the journal.
-        output = redact(_output(answer), await self._secrets.masks(sealed)) if sealed else _output(answer)
-        return Done(result=completed(cast(dict[str, object], output)))
+        masks = await self._secrets.masks(sealed) if sealed else ()
+        output, artifacts = _output(answer, masks)
+        return Done(result=completed(cast(dict[str, object], redact(output, masks)) if masks else output, artifacts=artifacts))
 
     async def _send(self, given: HttpParams, request: Request, destination: Destination) -> Answer:
         timeout_s = parse_duration_s(given.timeout)
@@ -216,25 +218,6 @@ class HttpStep:
         )
 
 
-def _sealed_in(value: object) -> Iterator[SealedText]:
-    if isinstance(value, SealedText):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _sealed_in(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _sealed_in(item)
-
-
-def _filled(value: object, values: Mapping[SealedText, Secret]) -> object:
-    if isinstance(value, SealedText):
-        return values[value].reveal()
-    if isinstance(value, Mapping):
-        return {key: _filled(item, values) for key, item in value.items()}
-    return [_filled(item, values) for item in value] if isinstance(value, list | tuple) else value
-
-
 def _policy(settings: HttpSettings) -> BreakerPolicy:
     return BreakerPolicy(
         failures=settings.breaker_failures,
@@ -249,7 +232,8 @@ def _speaks_against_the_host(error: BcceError) -> bool:
     return error.retryable and error.details.get("status") != _TOO_MANY
 
 
-def _output(answer: Answer) -> dict[str, object]:
+def _output(answer: Answer, masks: Iterable[Secret]) -> tuple[dict[str, object], tuple[Artifact, ...]]:
+    """What the step gives, and what of it is stored apart: a body that is no text."""
     headers = {name: clean(value, limit=1000) for name, value in answer.headers.items() if name in _SHOWN_HEADERS}
     output: dict[str, object] = {"status": answer.status, "headers": headers, "bytes": len(answer.body)}
     kind, _, rest = answer.headers.get("content-type", "").lower().partition(";")
@@ -261,8 +245,13 @@ def _output(answer: Answer) -> dict[str, object]:
         except (ValueError, RecursionError):
             pass
         else:
-            return {**output, "json": value}
+            return {**output, "json": value}, ()
     is_text = kind.startswith("text/") or kind.endswith(("+xml", "+json")) or kind in ("application/json", "application/xml", "")
+    if not is_text:
+        if not answer.body:
+            return {**output, "body": None}, ()
+        reference, artifact = bytes_value("body", answer.body, kind, masks)
+        return {**output, "body": reference}, (artifact,)
     charset = re.search(r"charset=\"?([a-z0-9-]+)", rest)
     encoding = _CHARSETS.get(charset[1] if charset else "", "utf-8")
-    return {**output, "body": answer.body.decode(encoding, "replace") if is_text else None}
+    return {**output, "body": answer.body.decode(encoding, "replace")}, ()

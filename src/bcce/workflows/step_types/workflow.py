@@ -8,13 +8,16 @@ from sqlalchemy import Connection
 
 from bcce.kit.errors import InvalidInput
 from bcce.kit.ids import RunId, derived_id
+from bcce.kit.references import SealedText
 from bcce.plugins import Services
 from bcce.storage.doors import Database
 from bcce.workflows import repository
 from bcce.workflows.artifacts.restoring import restored_output
 from bcce.workflows.errors import ChildFailed
+from bcce.workflows.inputs import misplaced
 from bcce.workflows.journal import wake
 from bcce.workflows.model import Child, Effect, Run, RunState, StepResult, completed
+from bcce.workflows.references import sealed_in
 from bcce.workflows.repository import CHILD_GATE
 from bcce.workflows.service import WorkflowService
 from bcce.workflows.step_type import Commit, Done, Park, StepContext, StepOutcome
@@ -31,7 +34,7 @@ class WorkflowParams(BaseModel):
     version: str | None = Field(
         default=None, pattern=r"(sha256:)?[0-9a-f]{6,64}", description="The beginning of its digest; null for the present text."
     )
-    inputs: dict[str, Any] = Field(default_factory=dict, description="Its inputs.")
+    inputs: dict[str, Any] = Field(default_factory=dict, description="Its inputs; secret ones may be given references.")
     wait: bool = Field(default=True, description="Whether to wait for its end; false only starts it.")
 
 
@@ -40,6 +43,7 @@ class WorkflowStep:
 
     name = "workflow"
     effect = Effect.LOCAL
+    takes_references = frozenset({"inputs"})
     params: type[BaseModel] = WorkflowParams
 
     def __init__(self, db: Database, workflows: WorkflowService) -> None:
@@ -108,6 +112,10 @@ class WorkflowStep:
             depth, above = depth + 1, repository.get_run(conn, above.parent_id)
         if depth > MAX_DEPTH:
             raise InvalidInput(f"workflows call each other more than {MAX_DEPTH} deep", hint="does one of them call itself without an end?")
+        for name, value in given.inputs.items():
+            # A reference inside a list or an object would have to be kept apart from the rest of it.
+            if not isinstance(value, SealedText) and any(True for _ in sealed_in(value)):
+                raise misplaced(name, given.workflow)
         self._workflows.start(
             context.actor,
             conn,
