@@ -85,6 +85,8 @@ async def test_a_list_is_read_in_pages_in_the_order_of_storing(db: Database) -> 
     run_id = await new_run(db)
     for number in range(5):
         await put(db, run_id, file(f"f{number}", str(number)))
+        # Ids tell the order to the millisecond.
+        await asyncio.sleep(0.002)
 
     names, after = [], None
     while page := await db.read(lambda conn: repository.list_artifacts(conn, run_id, after=after, limit=2)):  # noqa: B023 - called at once
