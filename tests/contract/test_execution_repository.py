@@ -57,9 +57,9 @@ async def become(
     return await db.write(lambda conn: repository.transition(conn, key, state, at=at, exit_code=exit_code, output_excerpt=output))
 
 
-async def lock(db: Database, key: str, at: datetime, *, tenant_id: TenantId = DEFAULT_TENANT) -> str | None:
+async def lock(db: Database, key: str, at: datetime, *, tenant_id: TenantId = DEFAULT_TENANT, target: Target = TARGET) -> str | None:
     """Who has the target, when it is not `key`."""
-    return await db.write(lambda conn: repository.lock_target(conn, tenant_id, TARGET.digest, key, at))
+    return await db.write(lambda conn: repository.lock_target(conn, tenant_id, target, key, at))
 
 
 async def test_a_dispatch_is_read_back_as_it_was_written(db: Database, frozen_clock: FrozenClock) -> None:
@@ -158,10 +158,40 @@ async def test_a_target_belongs_to_one_dispatch_at_a_time(db: Database, frozen_c
     at = frozen_clock.now()
     await insert(db, dispatch(frozen_clock, "dsp_1"), dispatch(frozen_clock, "dsp_2"))
     assert [await lock(db, key, at) for key in ("dsp_1", "dsp_1", "dsp_2")] == [None, None, "dsp_1"]
-    assert await db.write(lambda conn: repository.unlock_target(conn, DEFAULT_TENANT, TARGET.digest, "dsp_2")) is False
-    assert await db.write(lambda conn: repository.unlock_target(conn, DEFAULT_TENANT, TARGET.digest, "dsp_1")) is True
+    assert await db.write(lambda conn: repository.unlock_target(conn, DEFAULT_TENANT, "dsp_2")) is False
+    assert await db.write(lambda conn: repository.unlock_target(conn, DEFAULT_TENANT, "dsp_1")) is True
     assert await lock(db, "dsp_2", at) is None
-    assert await db.read(lambda conn: repository.lock_holder(conn, DEFAULT_TENANT, TARGET.digest)) == "dsp_2"
+    assert await db.read(lambda conn: repository.lock_holders(conn, DEFAULT_TENANT, TARGET)) == {"dsp_2"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(TARGET, name="web-as-root", login="root", base_dir="/srv/jobs", host_keys=()),
+        replace(TARGET, name="web-again", address="root@WEB-1.:2222"),
+        replace(TARGET, executor="powershell", name="web-windows"),
+        replace(TARGET, base_dir="/srv/jobs"),
+        replace(TARGET, address="192.0.2.7"),
+    ],
+    ids=["another login", "another spelling", "another executor", "an edited entry", "an edited address"],
+)
+async def test_a_machine_belongs_to_one_dispatch_at_a_time_however_it_is_written(
+    db: Database, frozen_clock: FrozenClock, other: Target
+) -> None:
+    at = frozen_clock.now()
+    await insert(db, dispatch(frozen_clock, "dsp_1"), dispatch(frozen_clock, "dsp_2"))
+    assert [await lock(db, "dsp_1", at), await lock(db, "dsp_2", at, target=other)] == [None, "dsp_1"]
+    await db.write(lambda conn: repository.unlock_target(conn, DEFAULT_TENANT, "dsp_1"))
+    assert await lock(db, "dsp_2", at, target=other) is None
+
+
+async def test_whoever_does_not_get_a_machine_keeps_no_part_of_it(db: Database, frozen_clock: FrozenClock) -> None:
+    at = frozen_clock.now()
+    await insert(db, dispatch(frozen_clock, "dsp_1"), dispatch(frozen_clock, "dsp_2"))
+    others = [replace(TARGET, name=f"other-{number}") for number in range(8)]
+    await lock(db, "dsp_1", at)
+    assert {await lock(db, "dsp_2", at, target=other) for other in others} == {"dsp_1"}
+    assert await db.write(lambda conn: repository.unlock_target(conn, DEFAULT_TENANT, "dsp_2")) is False
 
 
 async def test_tenants_lock_their_own_targets(db: Database, frozen_clock: FrozenClock) -> None:
@@ -179,7 +209,7 @@ async def test_only_a_settled_dispatch_loses_its_target_to_another(db: Database,
         await become(db, "dsp_1", state, at)
     keeps = state in (DispatchState.CLEARED, DispatchState.STARTED, DispatchState.INDETERMINATE)
     assert await lock(db, "dsp_2", at) == ("dsp_1" if keeps else None)
-    assert await db.read(lambda conn: repository.lock_holder(conn, DEFAULT_TENANT, TARGET.digest)) == ("dsp_1" if keeps else "dsp_2")
+    assert await db.read(lambda conn: repository.lock_holders(conn, DEFAULT_TENANT, TARGET)) == {"dsp_1" if keeps else "dsp_2"}
 
 
 async def test_a_lock_without_a_dispatch_is_kept(db: Database, frozen_clock: FrozenClock) -> None:
@@ -190,7 +220,7 @@ async def test_of_many_that_lock_at_once_one_has_the_target(db: Database, frozen
     keys = [f"dsp_{number}" for number in range(8)]
     await insert(db, *(dispatch(frozen_clock, key) for key in keys))
     holders = await asyncio.gather(*(lock(db, key, frozen_clock.now()) for key in keys))
-    winner = await db.read(lambda conn: repository.lock_holder(conn, DEFAULT_TENANT, TARGET.digest))
+    (winner,) = await db.read(lambda conn: repository.lock_holders(conn, DEFAULT_TENANT, TARGET))
     assert [key for key, holder in zip(keys, holders, strict=True) if holder is None] == [winner]
     assert {holder for holder in holders if holder is not None} == {winner}
 
@@ -201,5 +231,5 @@ async def test_of_many_that_take_a_settled_lock_over_at_once_one_has_it(db: Data
     await lock(db, "dsp_old", frozen_clock.now())
     await become(db, "dsp_old", DispatchState.ABANDONED, frozen_clock.now())
     holders = await asyncio.gather(*(lock(db, key, frozen_clock.now()) for key in keys))
-    winner = await db.read(lambda conn: repository.lock_holder(conn, DEFAULT_TENANT, TARGET.digest))
+    (winner,) = await db.read(lambda conn: repository.lock_holders(conn, DEFAULT_TENANT, TARGET))
     assert [key for key, holder in zip(keys, holders, strict=True) if holder is None] == [winner]

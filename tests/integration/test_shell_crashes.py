@@ -277,7 +277,7 @@ async def test_what_an_ended_step_left_behind_is_named_and_can_be_settled(tmp_pa
 
         def leave(conn: Connection) -> None:
             conn.execute(update(dispatch_rows).values(state=state, ended_at=None))
-            repository.lock_target(conn, left.tenant_id, left.target_digest, left.id, left.created_at)
+            repository.lock_target(conn, left.tenant_id, left.target, left.id, left.created_at)
 
         await runtime.db.write(leave)
         run, _ = await finished(runtime, await start(runtime, shell("uname")))
@@ -290,3 +290,23 @@ async def test_what_an_ended_step_left_behind_is_named_and_can_be_settled(tmp_pa
             await runtime.dispatches.settle(BOSS, left.id, "failed", reason="again")
         run, _ = await finished(runtime, await start(runtime, shell("uname")))
         assert run.state is RunState.COMPLETED
+
+
+async def test_a_script_waits_for_one_that_runs_under_another_name_of_the_machine(tmp_path: Path) -> None:
+    executor = recording(tmp_path, ending=lambda _: None)
+    targets = {"targets": {"one": {"address": "web-1"}, "other": {"address": "root@web-1:22", "login": "root"}}}
+    async with shell_runtime(tmp_path, executor=executor, execution=targets) as runtime:
+        first = await start(runtime, shell("uname", extra="    target: one\n"))
+        await until(runtime, first, lambda *_: bool(executor.starts))
+        second = await start(runtime, shell("uname", extra="    target: other\n"))
+        await until(runtime, second, lambda _, records: "another script runs" in str([item.waiting_for for item in records.values()]))
+        waiting = (await only(runtime, second)).waiting_for
+        started = len(executor.starts)
+        executor.finish(executor.starts[0].key)
+        await until(runtime, second, lambda *_: len(executor.starts) == 2)
+        executor.finish(executor.starts[1].key)
+        run, _ = await finished(runtime, second)
+        (one, other) = await dispatches(runtime)
+
+    assert f"on the machine of target 'other', as its target 'one': dispatch {one.id}" in str(waiting)
+    assert (started, run.state, one.target.name, other.target.name) == (1, RunState.COMPLETED, "one", "other")

@@ -11,7 +11,7 @@ from bcce.execution.tables import dispatches, target_locks
 from bcce.kit.ids import DispatchId, TenantId
 from bcce.storage.upsert import upsert
 
-_LOCK: Final = upsert(target_locks, keys=("tenant_id", "target_digest"))
+_LOCK: Final = upsert(target_locks, keys=("tenant_id", "lock_key"))
 
 
 def insert_dispatch(conn: Connection, dispatch: Dispatch) -> None:
@@ -104,14 +104,26 @@ def transition(
     return _dispatch(conn.execute(select(dispatches).where(dispatches.c.key == key)).mappings().one())
 
 
-def lock_target(conn: Connection, tenant_id: TenantId, target_digest: str, dispatch_id: str, at: datetime) -> str | None:
-    """None when the target now belongs to `dispatch_id`, else the id of the dispatch that has it.
+def lock_target(conn: Connection, tenant_id: TenantId, target: Target, dispatch_id: str, at: datetime) -> str | None:
+    """None when the target's machine now belongs to `dispatch_id`, else the id of the dispatch that has it; then nothing has changed.
 
     A lock whose dispatch is settled (it never ran, or its outcome is known) is taken over: nothing of it can be under way, and a crash
     between the outcome and `unlock_target` must not lock a host for ever. An indeterminate dispatch keeps its lock.
     """
-    conn.execute(_LOCK, {"tenant_id": tenant_id, "target_digest": target_digest, "dispatch_id": dispatch_id, "acquired_at": at})
-    mine = and_(target_locks.c.tenant_id == tenant_id, target_locks.c.target_digest == target_digest)
+    taken: list[str] = []
+    # Everybody takes them in the same order, so nobody waits for somebody who waits for them.
+    for key in target.lock_keys:
+        holder = _lock(conn, tenant_id, key, dispatch_id, at)
+        if holder is not None:
+            conn.execute(delete(target_locks).where(target_locks.c.dispatch_id == dispatch_id, target_locks.c.lock_key.in_(taken)))
+            return holder
+        taken.append(key)
+    return None
+
+
+def _lock(conn: Connection, tenant_id: TenantId, key: str, dispatch_id: str, at: datetime) -> str | None:
+    conn.execute(_LOCK, {"tenant_id": tenant_id, "lock_key": key, "dispatch_id": dispatch_id, "acquired_at": at})
+    mine = and_(target_locks.c.tenant_id == tenant_id, target_locks.c.lock_key == key)
     # The row lock makes two takers wait for each other, so that only one of them finds the settled holder.
     holder = conn.execute(select(target_locks.c.dispatch_id).where(mine).with_for_update()).scalar_one()
     if holder == dispatch_id:
@@ -123,16 +135,16 @@ def lock_target(conn: Connection, tenant_id: TenantId, target_digest: str, dispa
     return None
 
 
-def unlock_target(conn: Connection, tenant_id: TenantId, target_digest: str, dispatch_id: str) -> bool:
-    """Frees the target if `dispatch_id` has it; False when it has not."""
-    mine = and_(target_locks.c.tenant_id == tenant_id, target_locks.c.target_digest == target_digest)
-    return conn.execute(delete(target_locks).where(mine, target_locks.c.dispatch_id == dispatch_id)).rowcount == 1
+def unlock_target(conn: Connection, tenant_id: TenantId, dispatch_id: str) -> bool:
+    """Frees the target that `dispatch_id` has, whatever its entry in the configuration is by now; False when it has none."""
+    mine = and_(target_locks.c.tenant_id == tenant_id, target_locks.c.dispatch_id == dispatch_id)
+    return conn.execute(delete(target_locks).where(mine)).rowcount > 0
 
 
-def lock_holder(conn: Connection, tenant_id: TenantId, target_digest: str) -> str | None:
-    """The id of the dispatch that has the target; None when it is free."""
-    mine = and_(target_locks.c.tenant_id == tenant_id, target_locks.c.target_digest == target_digest)
-    return conn.execute(select(target_locks.c.dispatch_id).where(mine)).scalar()
+def lock_holders(conn: Connection, tenant_id: TenantId, target: Target) -> frozenset[str]:
+    """The ids of the dispatches that have the target's machine or its entry; empty when it is free."""
+    mine = and_(target_locks.c.tenant_id == tenant_id, target_locks.c.lock_key.in_(target.lock_keys))
+    return frozenset(conn.execute(select(target_locks.c.dispatch_id).where(mine)).scalars())
 
 
 def _dispatch(row: RowMapping) -> Dispatch:

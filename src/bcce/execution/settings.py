@@ -15,7 +15,10 @@ class TargetSettings(Section):
     """One entry of `execution.targets`."""
 
     executor: str = Field(default="local", description="The executor that reaches the target.")
-    address: str | None = Field(default=None, description="Host name or address; leave it out for this machine.")
+    address: str | None = Field(
+        default=None,
+        description="Host name or address; none: this machine. Entries with the same host are one machine: one script there at a time.",
+    )
     base_dir: str | None = Field(
         default=None,
         description="Absolute path of the folder on the target that keeps the jobs; leave it out for one in BCCE's state folder.",

@@ -35,11 +35,13 @@ dispatches = Table(
     Index("ix_dispatches_incident", "tenant_id", "incident_id"),
 )
 
+#: A dispatch holds one row for each of its target's `lock_keys`.
 target_locks = Table(
     "target_locks",
     metadata,
     Column("tenant_id", Id(), primary_key=True),
-    Column("target_digest", Name(80), primary_key=True),
+    Column("lock_key", Name(80), primary_key=True),
     Column("dispatch_id", Id(), nullable=False),
     Column("acquired_at", UtcDateTime(), nullable=False),
+    Index("ix_target_locks_dispatch", "dispatch_id"),
 )

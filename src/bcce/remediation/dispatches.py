@@ -89,7 +89,7 @@ class DispatchService:
             _check_unsettled(conn, before)
             now = self._clock.now()
             after = repository.transition(conn, before.key, OUTCOMES[outcome], at=now)
-            repository.unlock_target(conn, actor.tenant_id, before.target_digest, before.id)
+            repository.unlock_target(conn, actor.tenant_id, before.id)
             facts = {"dispatchId": before.id, "incidentId": before.incident_id, "state": str(after.state), "reason": why}
             event = Event(type="dispatch.settled", timestamp=now, source="remediation", tenant_id=actor.tenant_id, data=facts)
             run_items(conn, [self._audit.item(actor, "dispatch.settled", before.id, facts), event_item(self._ids, event)])

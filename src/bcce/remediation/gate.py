@@ -17,15 +17,15 @@ from bcce.approvals import repository as approvals
 from bcce.approvals.digest import BoundScript, approval_digest
 from bcce.approvals.requirement import Requirement, requirement
 from bcce.execution import repository as dispatches
-from bcce.execution.model import Clearance, Dispatch, DispatchState, Plan, PlannedAction, Script, SignedClearance
+from bcce.execution.model import Clearance, Dispatch, Plan, PlannedAction, Script, SignedClearance
 from bcce.execution.signing import sign_clearance
 from bcce.incidents import repository as incidents
 from bcce.kit.clock import Clock
 from bcce.kit.events import Event
 from bcce.kit.findings import Severity, Verdict, worst
 from bcce.kit.ids import ApprovalId, ClearanceId, DispatchId, Ids, IncidentId
-from bcce.remediation.errors import NotCleared, NotYet, RunHeld, ScriptBlocked, TargetBusy
-from bcce.remediation.repository import is_followed
+from bcce.remediation.errors import NotCleared, NotYet, RunHeld, ScriptBlocked
+from bcce.remediation.locks import take_target
 from bcce.remediation.settings import RemediationSettings
 from bcce.remediation.targets import Targets
 from bcce.safety.model import Judgement
@@ -218,17 +218,7 @@ class Gate:
 
     def _insert(self, conn: Connection, context: StepContext, plan: Plan, clearance: Clearance) -> None:
         """Locks the target and writes the dispatch, its audit record and its event."""
-        held_by = dispatches.lock_target(conn, context.tenant_id, clearance.target_digest, clearance.dispatch_key, self._clock.now())
-        if held_by is not None:
-            name = clearance.target.name
-            holder = dispatches.get_by_key(conn, held_by)
-            if holder is not None and (holder.state is DispatchState.INDETERMINATE or not is_followed(conn, holder)):
-                why = "cannot be known" if holder.state is DispatchState.INDETERMINATE else "nobody follows: its step has ended"
-                raise NotCleared(
-                    f"the target {name!r} is locked: what became of dispatch {held_by} {why}",
-                    hint=f"look at the target, then say what was: bcce dispatch settle {held_by}",
-                )
-            raise TargetBusy(f"another script runs on the target {name!r}: dispatch {held_by}")
+        take_target(conn, clearance, self._clock.now())
         dispatches.insert_dispatch(
             conn,
             Dispatch.cleared(clearance, step_key=context.key, incident_id=plan.incident_id, created_at=clearance.issued_at),

@@ -254,7 +254,7 @@ class Jobs:
         now = self._clock.now()
         dispatches.transition(conn, current.key, state, at=now, exit_code=status.exit_code, output_excerpt=output)
         if known:
-            dispatches.unlock_target(conn, context.tenant_id, current.target_digest, current.id)
+            dispatches.unlock_target(conn, context.tenant_id, current.id)
         facts: Mapping[str, object] = {
             "dispatchId": current.key,
             "incidentId": current.incident_id,

@@ -29,8 +29,8 @@ async def migrate(db: Database) -> None:
     await db.migrate(upgrade)
 
 
-def upgrade(conn: Connection) -> None:
-    """The same on an open connection; does nothing when the schema is current."""
+def upgrade(conn: Connection, to: str = "head") -> None:
+    """The same on an open connection, up to the revision `to`; does nothing when the schema is current."""
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     script = ScriptDirectory.from_config(config)
@@ -42,4 +42,4 @@ def upgrade(conn: Connection) -> None:
             f"the database is at schema {current}, which this release does not know", hint="run the release that wrote it, or a newer one"
         )
     config.attributes["connection"] = conn
-    command.upgrade(config, "head")
+    command.upgrade(config, to)

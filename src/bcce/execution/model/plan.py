@@ -10,6 +10,7 @@ from typing import ClassVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from bcce.execution.errors import InvalidScript, InvalidTarget
+from bcce.execution.model.machine import lock_keys
 from bcce.execution.model.parameters import check_parameters, encode_parameters, parameters_digest
 from bcce.kit.errors import InvalidInput
 from bcce.kit.references import SealedText
@@ -126,6 +127,11 @@ class Target:
     def digest(self) -> str:
         """`sha256:` over every field."""
         return digest(self.to_dict())
+
+    @property
+    def lock_keys(self) -> tuple[str, ...]:
+        """What a script here must have for itself, in a fixed order: the machine, and the entry that names it."""
+        return lock_keys(self.name, self.executor, self.address)
 
     def to_dict(self) -> dict[str, object]:
         """The target as JSON values."""
