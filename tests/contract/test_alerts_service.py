@@ -15,6 +15,7 @@ from bcce.alerts import (
     AlreadyReplayed,
     InvalidSource,
     ParsedDelivery,
+    Receipt,
     UnknownAlert,
     UnknownDeadLetter,
     UnknownProvider,
@@ -22,12 +23,13 @@ from bcce.alerts import (
 )
 from bcce.alerts.model import alert_id_of
 from bcce.alerts.providers.alertmanager import Alertmanager
+from bcce.alerts.repository import senders as senders_of
 from bcce.alerts.settings import AlertSettings
 from bcce.alerts.tables import alert_episodes, alert_notifications, alerts, deliveries
 from bcce.kit.clock import format_time
 from bcce.kit.errors import Forbidden, InvalidInput
 from bcce.kit.ids import DEFAULT_TENANT, Ids
-from bcce.security.actor import source_actor
+from bcce.security.actor import Actor, source_actor
 from bcce.storage.outbox import outbox
 from bcce.testing.clock import FrozenClock
 
@@ -305,13 +307,13 @@ class Learner:
         return Alertmanager(AlertSettings()).parse(body.partition(b"\n")[2], headers, source=source, received_at=received_at)
 
 
-async def buried(world: Intake) -> tuple[AlertService, Learner, str]:
+async def buried(world: Intake, actor: Actor = SENDER) -> tuple[AlertService, Learner, str]:
     """A service whose provider can learn, and the dead letter that it made before."""
     learner = Learner()
     service = AlertService(db=world.db, clock=world.clock, ids=world.ids, providers={"alertmanager": learner}, metrics=world.metrics)
     with pytest.raises(UnparsableDelivery) as caught:
         await service.receive(
-            SENDER, provider="alertmanager", source="prod", body=b"v5\n" + fixture("firing"), headers={}, correlation_id="cor_3"
+            actor, provider="alertmanager", source="prod", body=b"v5\n" + fixture("firing"), headers={}, correlation_id="cor_3"
         )
     return service, learner, str(caught.value.details["deadLetterId"])
 
@@ -327,6 +329,27 @@ async def test_a_dead_letter_that_is_understood_later_is_replayed_as_if_it_came_
     assert (found.first_seen_at, found.last_seen_at, found.source) == (START, START, "prod")
     assert letter.replayed_as == receipt.delivery_id
     assert [(kind, correlation) for kind, _, correlation in await world.events()] == [("alert.received", "cor_3")]
+
+
+async def test_the_people_who_sent_an_alert_are_known_and_a_monitor_is_none(world: Intake) -> None:
+    async def senders(receipt: Receipt, since: datetime) -> frozenset[str]:
+        return await world.db.read(lambda conn: senders_of(conn, RESPONDER.tenant_id, receipt.alert_ids[0], since))
+
+    receipt = await world.send(fixture("firing"))
+    starts_at = (await world.service.get(VIEWER, receipt.alert_ids[0]))[0].starts_at
+    assert await senders(receipt, starts_at) == frozenset()
+    await world.send(fixture("firing"), actor=RESPONDER)
+    assert await senders(receipt, starts_at) == {"user:rosa"}
+    assert await senders(receipt, starts_at + timedelta(seconds=1)) == frozenset()
+
+
+async def test_who_replays_a_dead_letter_sends_it_beside_who_sent_it_first(world: Intake) -> None:
+    service, learner, dead_id = await buried(world, RESPONDER)
+    learner.knows = True
+    receipt = await service.replay(replace(RESPONDER, id="token:tok_1", kind="token", owner="Boss"), dead_id)
+
+    found = await world.db.read(lambda conn: senders_of(conn, RESPONDER.tenant_id, receipt.alert_ids[0], START - timedelta(days=9999)))
+    assert found == {"user:rosa", "user:boss"}
 
 
 async def test_a_dead_letter_is_replayed_once(world: Intake) -> None:

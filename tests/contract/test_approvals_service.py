@@ -230,6 +230,7 @@ async def test_a_request_is_published_and_audited_and_no_fact(local: World) -> N
         "digest": DIGEST,
         "state": "pending",
         "requestedBy": "system:pipeline",
+        "askedBy": [],
         "requiredCount": 1,
         "expiresAt": "2026-01-02T04:04:05.678901Z",
         "title": "Restart checkout",
@@ -445,6 +446,39 @@ async def test_nobody_approves_what_they_asked_for(local: World) -> None:
         await local.say(ALICE)
     assert await local.recorded_facts() == []
     assert (await local.say(BOB)).state is ApprovalState.APPROVED
+
+
+async def test_nobody_approves_what_they_asked_for_in_another_way(world: World) -> None:
+    await world.ask(replace(REQUEST, requested_by="system:pipeline", asked_by=("system:pipeline", "user:alice", "user:carol")))
+    for person in (ALICE, CAROL):
+        with pytest.raises(MayNotApprove):
+            await world.say(person)
+    assert (await world.say(BOB)).state is ApprovalState.APPROVED
+
+
+def token_of(owner: str | None, number: int) -> Actor:
+    return role_actor(Role.APPROVER, id=f"token:tok_{number}", name=f"token {number}", owner=owner)
+
+
+@pytest.mark.parametrize(("owner", "may"), [("Alice", False), ("  ALICE ", False), ("bob", True), (None, True)])
+async def test_a_person_is_the_same_with_all_their_tokens(local: World, owner: str | None, may: bool) -> None:
+    await local.ask(replace(REQUEST, requested_by="user:alice"))
+    if may:
+        assert (await local.say(token_of(owner, 1))).state is ApprovalState.APPROVED
+    else:
+        with pytest.raises(MayNotApprove):
+            await local.say(token_of(owner, 1))
+
+
+@pytest.mark.parametrize(("owner", "counts"), [("alice", False), ("bob", True), (None, True)])
+async def test_two_tokens_of_one_person_are_one_word(local: World, owner: str | None, counts: bool) -> None:
+    await local.ask(replace(REQUEST, required_count=2))
+    await local.say(token_of("Alice", 1))
+    if counts:
+        assert (await local.say(token_of(owner, 2))).state is ApprovalState.APPROVED
+    else:
+        with pytest.raises(AlreadyDecided):
+            await local.say(token_of(owner, 2))
 
 
 async def test_who_asked_can_still_refuse(local: World) -> None:

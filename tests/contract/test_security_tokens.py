@@ -71,6 +71,22 @@ async def test_a_token_is_its_holder(office: Office) -> None:
     assert actor == role_actor(Role.APPROVER, id=f"token:{issued.token.id}", name="night shift")
 
 
+@pytest.mark.parametrize("owner", ["", "  ", "a\nb", "a\u200b", "x" * 121])
+async def test_an_owner_that_names_nobody_is_refused(office: Office, owner: str) -> None:
+    with pytest.raises(InvalidInput, match="owner"):
+        await office.service.create(ADMIN, name="x", role=Role.APPROVER, owner=owner)
+
+
+async def test_a_token_knows_whose_it_is(office: Office) -> None:
+    issued = [await office.service.create(ADMIN, name="x", role=Role.APPROVER, owner=owner) for owner in (" Ann ", "ANN", "Bob", None)]
+    people = [(await office.service.authenticate(each.secret.reveal())).person for each in issued]
+    source = await office.service.create_source(ADMIN, provider="alertmanager", source="prod")
+
+    assert [each.token.owner for each in issued] == ["Ann", "ANN", "Bob", None]
+    assert people == ["user:ann", "user:ann", "user:bob", f"token:{issued[3].token.id}"]
+    assert (await office.service.authenticate(source.secret.reveal())).person is None
+
+
 async def test_a_source_token_is_its_source(office: Office) -> None:
     issued = await office.service.create_source(ADMIN, provider="alertmanager", source="prod")
 

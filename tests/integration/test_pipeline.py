@@ -49,6 +49,8 @@ class Story:
 
     def __init__(self, client: httpx.AsyncClient, world: Path, runtime: Runtime) -> None:
         self.client = client
+        #: The monitor's token, which a person's is not: who sends an alert cannot agree to what it leads to.
+        self.source = ""
         self.runtime = runtime
         self.world = world
         self._started_at = datetime.now(UTC).isoformat()
@@ -61,11 +63,11 @@ class Story:
     async def load(self, script: str = REPAIR, *, patience_s: int = 60) -> None:
         await self.call("PUT", "/documents", json={"text": SOP.format(script=script, timeout=patience_s), "origin": "well.md"})
 
-    async def webhook(self, status: str, name: str = "TargetDown", host: str = "a") -> Any:
+    async def webhook(self, status: str, name: str = "TargetDown", host: str = "a", *, token: str | None = None) -> Any:
         ends = datetime.now(UTC).isoformat() if status == "resolved" else "0001-01-01T00:00:00Z"
         labels = {"alertname": name, "folder": str(self.world), "instance": host}
         alert = {"status": status, "labels": labels, "annotations": {}, "startsAt": self._started_at, "endsAt": ends, "generatorURL": ""}
-        headers = {"X-Correlation-Id": "story-0001"}
+        headers = {"X-Correlation-Id": "story-0001", "Authorization": f"Bearer {token or self.source}"}
         return await self.call(
             "POST", "/webhooks/alertmanager/test", json={"version": "4", "status": status, "alerts": [alert]}, headers=headers
         )
@@ -140,7 +142,9 @@ async def told(
         token = (home / "admin.token").read_text().strip()
         transport = httpx.ASGITransport(create_app(runtime))
         async with httpx.AsyncClient(transport=transport, base_url="http://test", headers={"Authorization": f"Bearer {token}"}) as client:
-            yield Story(client, world, runtime)
+            story = Story(client, world, runtime)
+            story.source = (await story.call("POST", "/tokens", json={"provider": "alertmanager", "source": "test"}))["token"]
+            yield story
 
 
 @pytest.fixture
@@ -161,6 +165,30 @@ async def test_an_alert_becomes_a_verified_fix_on_every_database(tmp_path: Path,
         assert (view["state"], view["run"]["state"], view["ticket"]["state"]) == ("closed", "completed", "closed")
         assert story.effects() == ["story-0001"], "one correlation id from the webhook to the script, and one run of it"
         assert (await story.call("GET", "/audit"))["ok"] is True
+
+
+async def test_who_sent_an_alert_cannot_agree_to_its_repair_with_any_of_their_tokens(story: Story) -> None:
+    """Nor when the monitor has sent it before them: what the alert says may be theirs."""
+
+    async def token(name: str, **given: str) -> str:
+        made = await story.call("POST", "/tokens", json={"name": name, "role": "approver", **given})
+        return str(made["token"])
+
+    anns, hers, bobs = await token("ann", owner="Ann"), await token("ann at night", owner="ann "), await token("bob", owner="Bob")
+    await story.load()
+    await story.webhook("firing")
+    await story.webhook("firing", token=anns)
+    view = await story.asked()
+    answers = []
+    for each in (anns, hers, bobs):
+        body = {"digest": view["approvals"][-1]["digest"], "comment": ""}
+        headers = {"Authorization": f"Bearer {each}"}
+        answer = await story.client.post(f"/api/v1/incidents/{view['id']}/approve", json=body, headers=headers)
+        answers.append((answer.status_code, answer.json().get("code")))
+    await story.until(lambda _: (story.world / "well").exists())
+
+    assert answers == [(403, "may-not-approve"), (403, "may-not-approve"), (200, None)]
+    assert view["approvals"][-1]["askedBy"] == ["system:pipeline", "user:ann"]
 
 
 async def test_a_rejected_plan_runs_nothing_and_a_person_gets_it(story: Story) -> None:

@@ -10,6 +10,7 @@ from bcce.kit.clock import format_time
 from bcce.kit.events import Event
 from bcce.kit.ids import AlertId, Ids, TenantId
 from bcce.kit.text import digest
+from bcce.security.actor import Actor
 from bcce.storage.doors import Item
 from bcce.storage.outbox import event_item
 
@@ -19,7 +20,7 @@ _MAPPINGS = ("labels", "annotations", "links")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """A body on its way in. `received_at` is UTC."""
+    """A body on its way in. `received_at` is UTC; `sent_by` are the people who sent it, none for a monitor."""
 
     id: str
     tenant_id: TenantId
@@ -28,6 +29,12 @@ class Delivery:
     body: bytes
     received_at: datetime
     correlation_id: str
+    sent_by: tuple[str, ...]
+
+
+def people(actor: Actor, others: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """`others` and the person behind `actor`, if it is one."""
+    return others if actor.person is None or actor.person in others else (*others, actor.person)
 
 
 def accepted_items(ids: Ids, delivery: Delivery, parsed: ParsedDelivery) -> list[Item]:
@@ -69,6 +76,7 @@ def _delivery_item(delivery: Delivery, state: str, *, reason: str | None = None,
         "truncated": truncated,
         "correlation_id": delivery.correlation_id,
         "replayed_as": None,
+        "sent_by": list(delivery.sent_by) or None,
     }
 
 

@@ -124,7 +124,8 @@ class Receipt:
 class DeadLetter:
     """A body of an authenticated source that could not be understood, kept as it came.
 
-    `replayed_as` is the delivery that it became later; None: it still waits for a provider that understands it.
+    `replayed_as` is the delivery that it became later; None: it still waits for a provider that understands it. `sent_by` are the people
+    whose tokens it came with; empty for a monitor's.
     """
 
     id: DeadLetterId
@@ -135,6 +136,7 @@ class DeadLetter:
     body: bytes
     correlation_id: str
     replayed_as: DeliveryId | None
+    sent_by: tuple[str, ...] = ()
 
 
 def alert_id_of(tenant_id: TenantId, fingerprint: str) -> AlertId:

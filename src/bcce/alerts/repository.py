@@ -93,6 +93,15 @@ def list_notifications(
     return [_notification_of(row) for row in rows]
 
 
+def senders(conn: Connection, tenant_id: TenantId, alert_id: AlertId, since: datetime) -> frozenset[str]:
+    """The people who reported the alert firing with a start at `since` or later: what it says now may be theirs."""
+    table = alert_notifications
+    query = select(deliveries.c.sent_by).join_from(table, deliveries, table.c.delivery_id == deliveries.c.id)
+    is_theirs = (table.c.status == AlertStatus.FIRING, table.c.starts_at >= since, deliveries.c.sent_by.is_not(None))
+    rows = conn.execute(query.where(table.c.tenant_id == tenant_id, table.c.alert_id == alert_id, *is_theirs)).scalars()
+    return frozenset(str(person) for people in rows for person in people)
+
+
 def list_dead_letters(conn: Connection, tenant_id: TenantId, *, before: str | None, limit: int) -> list[DeadLetter]:
     """The tenant's dead letters, newest first, from below the id `before`."""
     query = select(*_DEAD_LETTER_COLUMNS).where(_is_dead(tenant_id))
@@ -127,4 +136,4 @@ def _notification_of(row: RowMapping) -> Notification:
 
 
 def _dead_letter_of(row: RowMapping) -> DeadLetter:
-    return DeadLetter(**{name: row[name] for name in DeadLetter.__slots__})
+    return DeadLetter(**{**{name: row[name] for name in DeadLetter.__slots__}, "sent_by": tuple(row["sent_by"] or ())})

@@ -15,7 +15,7 @@ from bcce.alerts.errors import (
     UnknownProvider,
     UnparsableDelivery,
 )
-from bcce.alerts.intake import Delivery, accepted_items, dead_item
+from bcce.alerts.intake import Delivery, accepted_items, dead_item, people
 from bcce.alerts.model import Alert, AlertStatus, DeadLetter, Notification, ParsedDelivery, Receipt, alert_id_of
 from bcce.alerts.provider import AlertProvider
 from bcce.kit.clock import Clock, format_time, parse_time
@@ -106,6 +106,7 @@ class AlertService:
             body=body,
             received_at=self._clock.now(),
             correlation_id=correlation_id,
+            sent_by=people(actor),
         )
         try:
             parsed = await self._parse(delivery, headers)
@@ -135,6 +136,7 @@ class AlertService:
             body=letter.body,
             received_at=letter.received_at,
             correlation_id=letter.correlation_id,
+            sent_by=people(actor, letter.sent_by),
         )
         try:
             parsed = await self._parse(delivery, {})
@@ -249,6 +251,7 @@ class AlertService:
             body=delivery.body,
             received_at=delivery.received_at,
             correlation_id=delivery.correlation_id,
+            sent_by=delivery.sent_by,
         )
         await self._db.append(Append(items=(dead_item(dead, error.message),)))
         self._metrics.webhook_refused(error.code)

@@ -22,6 +22,8 @@ deliveries = Table(
     Column("truncated", Integer, nullable=False),
     Column("correlation_id", Id(), nullable=False),
     Column("replayed_as", Id()),
+    # The people whose tokens it came with; none for a monitor's.
+    Column("sent_by", Json()),
     Index("ix_deliveries_tenant_id_state_id", "tenant_id", "state", "id"),
 )
 

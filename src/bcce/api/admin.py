@@ -34,12 +34,13 @@ UtcMoment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class NewToken(BaseModel):
-    """A token to make: of a role, or of a webhook source (then `provider` and `source`)."""
+    """A token to make: of a role, with the person whose it is, or of a webhook source (then `provider` and `source`)."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: str | None = Field(default=None, max_length=120)
     role: Role | None = None
+    owner: str | None = Field(default=None, max_length=120)
     provider: str | None = Field(default=None, max_length=64)
     source: str | None = Field(default=None, max_length=64)
     expires_at: UtcMoment | None = Field(default=None, alias="expiresAt")
@@ -75,12 +76,12 @@ async def list_tokens(runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
 @router.post("/tokens", status_code=201, summary="Make a token; the answer is the only place where its text is shown")
 async def create_token(given: NewToken, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
     """Of a role or of a source."""
-    if given.provider is not None and given.source is not None and given.role is None:
+    if given.provider is not None and given.source is not None and given.role is None and given.owner is None:
         require(actor, Permission.TOKENS_MANAGE)
         runtime.alerts.check_names(given.provider, given.source)
         issued = await runtime.tokens.create_source(actor, provider=given.provider, source=given.source, expires_at=given.expires_at)
     elif given.role is not None and given.name and given.provider is None and given.source is None:
-        issued = await runtime.tokens.create(actor, name=given.name, role=given.role, expires_at=given.expires_at)
+        issued = await runtime.tokens.create(actor, name=given.name, role=given.role, owner=given.owner, expires_at=given.expires_at)
     else:
         raise InvalidInput("give `name` and `role` for a person's token, or `provider` and `source` for a webhook's")
     return {**wire(issued.token), "token": issued.secret.reveal()}

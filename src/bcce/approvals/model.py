@@ -44,7 +44,7 @@ class ApprovalRequest:
 
     `digest` is what `approval_digest` says of everything that would happen; `shown` holds the same for the person's eyes, as JSON values:
     the plan, the scripts, the findings. `reasons` say why a person is asked. `required_count` different people must agree.
-    `requested_by` is the id of the actor whose wish it was, None for whoever calls.
+    `requested_by` is who started what asks, None for whoever calls; `asked_by` are all people whose wish it is, of whom nobody may agree.
     """
 
     run_id: RunId
@@ -57,6 +57,7 @@ class ApprovalRequest:
     required_count: int = 1
     requested_by: str | None = None
     correlation_id: str | None = None
+    asked_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,11 +84,14 @@ class Approval:
     expires_at: datetime
     decided_at: datetime | None
     correlation_id: str | None
+    asked_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecisionRecord:
-    """One person's word. `digest_seen` names exactly what they saw; `comment` may be empty."""
+    """One person's word. `actor_id` is that person, whichever of their tokens they used; `digest_seen` names exactly what they saw;
+    `comment` may be empty.
+    """
 
     actor_id: str
     actor_name: str

@@ -12,7 +12,11 @@ from bcce.kit.ids import ApprovalId, GateId, RunId, TenantId
 def add(conn: Connection, approval: Approval) -> None:
     """Writes a new approval's row."""
     values = {name: getattr(approval, name) for name in Approval.__slots__}
-    conn.execute(insert(approvals).values({**values, "shown": dict(approval.shown), "reasons": list(approval.reasons)}))
+    conn.execute(
+        insert(approvals).values(
+            {**values, "shown": dict(approval.shown), "reasons": list(approval.reasons), "asked_by": list(approval.asked_by)}
+        )
+    )
 
 
 def get(conn: Connection, approval_id: ApprovalId, tenant_id: TenantId) -> Approval | None:
@@ -64,6 +68,13 @@ def is_granted(conn: Connection, approval_id: ApprovalId, digest: str, now: date
     return conn.execute(query).first() is not None
 
 
+def was_refused(conn: Connection, tenant_id: TenantId, correlation_id: str) -> bool:
+    """Whether anything that was asked in this connection was rejected or taken back."""
+    ended = approvals.c.state.in_((ApprovalState.REJECTED, ApprovalState.REVOKED))
+    query = select(approvals.c.id).where(approvals.c.tenant_id == tenant_id, approvals.c.correlation_id == correlation_id, ended)
+    return conn.execute(query.limit(1)).first() is not None
+
+
 def overdue_gate(conn: Connection, now: datetime) -> tuple[RunId, GateId] | None:
     """The run and the gate whose approval has been waiting in vain for longest; None when none has."""
     query = select(approvals.c.run_id, approvals.c.gate_id).where(approvals.c.state == ApprovalState.PENDING, approvals.c.expires_at <= now)
@@ -95,8 +106,9 @@ def list_approvals(
 
 
 def _approval(row: RowMapping) -> Approval:
-    same = {name: row[name] for name in Approval.__slots__ if name not in ("state", "reasons")}
-    return Approval(**same, state=ApprovalState(row["state"]), reasons=tuple(row["reasons"]))
+    same = {name: row[name] for name in Approval.__slots__ if name not in ("state", "reasons", "asked_by")}
+    state, asked_by = ApprovalState(row["state"]), tuple(row["asked_by"] or ())
+    return Approval(**same, state=state, reasons=tuple(row["reasons"]), asked_by=asked_by)
 
 
 def _decision(row: RowMapping) -> DecisionRecord:

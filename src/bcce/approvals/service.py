@@ -45,8 +45,6 @@ from bcce.storage.outbox import event_item
 
 _MAX_COMMENT_CHARS = 2000
 _MAX_TITLE_CHARS = 255
-#: Kinds of actor that stand for a person. The system, a plugin or a webhook source never agrees to a script, whatever its permissions say.
-_PEOPLE = frozenset({"user", "token"})
 
 
 class RecordFact(Protocol):
@@ -114,14 +112,13 @@ class ApprovalService:
             expires_at=self._expiry(now),
             decided_at=None,
             correlation_id=request.correlation_id,
+            asked_by=request.asked_by,
         )
         repository.add(conn, approval)
-        facts = {
-            "requestedBy": approval.requested_by,
-            "requiredCount": approval.required_count,
-            "expiresAt": format_time(approval.expires_at),
-        }
-        self._tell(conn, actor, approval, "approval.requested", {**facts, "title": approval.title})
+        facts = {"requestedBy": approval.requested_by, "askedBy": list(approval.asked_by), "requiredCount": approval.required_count}
+        self._tell(
+            conn, actor, approval, "approval.requested", {**facts, "expiresAt": format_time(approval.expires_at), "title": approval.title}
+        )
         return approval
 
     def decide(
@@ -135,7 +132,7 @@ class ApprovalService:
 
         Raises:
             UnknownApproval: the actor's tenant has none such.
-            MayNotApprove: the actor is no person, or asked for this approval.
+            MayNotApprove: the actor is no person, or the person asked for this: started its run, or sent an alert or a signal behind it.
             ApprovalNotOpen: it is decided, revoked or expired.
             ApprovalExpired: the time to decide is over.
             ApprovalChanged: the person saw something else.
@@ -144,16 +141,16 @@ class ApprovalService:
         """
         require(actor, Permission.APPROVALS_DECIDE)
         before = self._known(conn, actor, approval_id)
-        self._check_person(actor, before, decision)
+        person = self._check_person(actor, before, decision)
         self._record_fact(conn, before.run_id, before.gate_id, {"approvalId": approval_id, "decision": str(decision), "by": actor.id})
         approval = repository.lock(conn, approval_id)
         now = self._clock.now()
         earlier = repository.decisions(conn, approval_id)
         self._check_open(approval, digest_seen, now)
-        if any(record.actor_id == actor.id for record in earlier):
+        if any(record.actor_id in (person, actor.id) for record in earlier):
             raise AlreadyDecided(details={"approvalId": approval_id, "actor": actor.id})
         record = DecisionRecord(
-            actor_id=actor.id,
+            actor_id=person,
             actor_name=actor.name,
             decision=decision,
             comment=clean(comment, limit=_MAX_COMMENT_CHARS),
@@ -255,14 +252,16 @@ class ApprovalService:
             raise UnknownApproval(f"there is no approval {approval_id}", hint="list the approvals to see which there are")
         return approval
 
-    def _check_person(self, actor: Actor, approval: Approval, decision: Decision) -> None:
-        if actor.kind not in _PEOPLE:
+    def _check_person(self, actor: Actor, approval: Approval, decision: Decision) -> str:
+        person = actor.person
+        if person is None:
             raise MayNotApprove(f"{actor.name} is no person, so it cannot decide", details={"actor": actor.id})
-        is_own = actor.id == approval.requested_by
+        is_own = not {person, actor.id}.isdisjoint((approval.requested_by, *approval.asked_by))
         if decision is Decision.APPROVE and is_own and not self._settings.allow_self_approval:
-            raise MayNotApprove(
-                f"{actor.name} asked for this approval and so cannot give it", hint="ask somebody else", details={"actor": actor.id}
-            )
+            why = "they started its run, or sent an alert or a signal behind it"
+            hint = "ask somebody else; a monitor gets a token of its own with `bcce token create --provider … --source …`"
+            raise MayNotApprove(f"{actor.name} asked for this and so cannot agree to it: {why}", hint=hint, details={"actor": actor.id})
+        return person
 
     def _check_open(self, approval: Approval, digest_seen: str, now: datetime) -> None:
         facts: dict[str, object] = {"approvalId": approval.id, "state": str(approval.state)}

@@ -20,6 +20,7 @@ approvals = Table(
     Column("reasons", Json(), nullable=False),
     Column("required_count", Integer, nullable=False),
     Column("requested_by", Name(255), nullable=False),
+    Column("asked_by", Json()),
     Column("state", Name(16), nullable=False),
     Column("requested_at", UtcDateTime(), nullable=False),
     Column("expires_at", UtcDateTime(), nullable=False),
@@ -30,7 +31,7 @@ approvals = Table(
     Index("ix_approvals_gate", "gate_id"),
 )
 
-#: The key holds the person: nobody's word counts twice.
+#: `actor_id` is the person and not one of their tokens: nobody's word counts twice.
 approval_decisions = Table(
     "approval_decisions",
     metadata,

@@ -130,7 +130,7 @@ class Story:
         self._screen.say(f"BCCE listens on {self._url}; its database is one file in a temporary folder")
         await self._load_sop("restart-patient.md")
         await self._load_sop("clear-cache-tampered.md")
-        self._approver = (await self._post("/api/v1/tokens", {"name": DEMO_USER, "role": "approver"}))["token"]
+        self._approver = (await self._post("/api/v1/tokens", {"name": DEMO_USER, "role": "approver", "owner": DEMO_USER}))["token"]
         source = (await self._post("/api/v1/tokens", {"provider": "alertmanager", "source": "demo"}))["token"]
         await self._processes.start("patient", ("bcce.demo.patient", "supervise", str(self._control), str(self._port)))
         await self._until("the patient to answer", lambda: self._answers("/health"), "patient")

@@ -1,6 +1,6 @@
 """Every query on incidents. Synchronous: each function works inside the caller's transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
@@ -76,6 +76,15 @@ def alert_ids(conn: Connection, incident_id: IncidentId) -> list[AlertId]:
     joined = func.min(table.c.added_at).label("joined")
     query = select(table.c.alert_id, joined).where(table.c.incident_id == incident_id).group_by(table.c.alert_id)
     return [AlertId(row.alert_id) for row in conn.execute(query.order_by(joined, table.c.alert_id))]
+
+
+def first_episodes(conn: Connection, tenant_id: TenantId, incident_ids: Sequence[str]) -> list[tuple[AlertId, datetime]]:
+    """The alerts of the incidents, each with the start of the first of its episodes that belong to them."""
+    table = incident_alerts
+    query = select(table.c.alert_id, func.min(table.c.starts_at).label("first")).where(
+        table.c.tenant_id == tenant_id, table.c.incident_id.in_(incident_ids)
+    )
+    return [(AlertId(row.alert_id), row.first) for row in conn.execute(query.group_by(table.c.alert_id).order_by(table.c.alert_id))]
 
 
 def history(conn: Connection, tenant_id: TenantId, fingerprint: str, *, before: datetime, limit: int) -> list[Incident]:

@@ -1,6 +1,7 @@
 """Asking people to agree to what a plan would start, and reading their answer."""
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -15,6 +16,7 @@ from bcce.kit.clock import Clock
 from bcce.kit.findings import Severity
 from bcce.kit.ids import ApprovalId, IncidentId
 from bcce.plugins import Services
+from bcce.remediation.askers import people_who_asked
 from bcce.remediation.errors import ScriptBlocked
 from bcce.remediation.gate import Assessment, Gate, why_blocked
 from bcce.storage.doors import Database
@@ -63,8 +65,9 @@ class Requests:
         )
 
     def ask(self, context: StepContext, conn: Connection, request: ApprovalRequest) -> None:
-        """Asks, inside the caller's transaction."""
-        self._service.request(context.actor, conn, request)
+        """Asks, inside the caller's transaction; whoever wanted it until now cannot be the one who agrees."""
+        asked_by = people_who_asked(conn, context.tenant_id, request.run_id, request.incident_id)
+        self._service.request(context.actor, conn, replace(request, asked_by=asked_by))
 
     def wait(self, approval: Approval) -> Park:
         """Waits for the answer. Its fact wakes the run; the look at the end of the time is for a process that was down when it ran out."""

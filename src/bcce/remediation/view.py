@@ -148,6 +148,7 @@ def _approval(conn: Connection, approval: Approval) -> dict[str, Any]:
         "digest": approval.digest,
         "reasons": list(approval.reasons),
         "requiredCount": approval.required_count,
+        "askedBy": list(approval.asked_by),
         "expiresAt": format_time(approval.expires_at),
         "shown": dict(approval.shown),
         "decisions": [

@@ -13,6 +13,7 @@ from bcce.storage import breakers, outbox
 from bcce.storage.metadata import metadata
 from bcce.workflows import tables as workflows
 from bcce.workflows.artifacts import tables as artifacts
+from bcce.workflows.askers import tables as askers
 from bcce.workflows.concurrency import tables as concurrency
 from bcce.workflows.integrations import tables as integrations
 from bcce.workflows.logs import tables as logs
@@ -21,6 +22,7 @@ __all__ = [
     "alerts",
     "approvals",
     "artifacts",
+    "askers",
     "audit",
     "breakers",
     "concurrency",

@@ -18,6 +18,7 @@ from bcce.storage.outbox import event_item
 from bcce.storage.types import db_now
 from bcce.workflows import repository
 from bcce.workflows.artifacts.service import ArtifactStore
+from bcce.workflows.askers.repository import How, add_asker, copy_askers
 from bcce.workflows.definition import CONDITION, FOREACH, OnFailure, Step, StepList, Strategy, WorkflowDefinition
 from bcce.workflows.errors import NotRepeatable, RunEnded, RunQueued, UnknownRun
 from bcce.workflows.form import did_you_mean
@@ -143,6 +144,7 @@ class RunControl:
             state = RunState.ACTIVE if turn is None else RunState.QUEUED
             fresh = {"state": state, "error": None, "output": None, "ended_at": None, "cancel_at": None, "crashes": 0}
             conn.execute(update(runs).where(runs.c.id == run_id).values(**fresh, **repository.CLEARED, wake_at=db_now()))
+            add_asker(conn, run, actor, How.RETRIED, self._clock.now())
             if definition.integrations:
                 reopen_lanes(conn, run_id)
             if turn is None:
@@ -175,6 +177,8 @@ class RunControl:
             # Of what was not given anew only the mask is known here.
             hidden: dict[str, Hidden] = {**get_secret_inputs(conn, run_id), **{name: given[name] for name in given.keys() & inputs.keys()}}
             new_id = self._workflows.insert_like(actor, conn, source, definition, inputs=(shown, hidden))
+            # The inputs and what is taken over are still those of whoever asked for the first one.
+            copy_askers(conn, source, new_id, self._clock.now())
             taken: dict[str, int] = {}
             for record in records.values():
                 name = record.key.partition("[")[0].partition(".")[0]

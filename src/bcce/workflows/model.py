@@ -180,8 +180,8 @@ class StepRecord:
 class Run:
     """One run of a definition. Times are UTC; `ended_at` is None while it is active.
 
-    `started_by` is the id of the actor whose wish it was, that of the outermost run for one that another run started; None for runs of
-    releases that did not write it down.
+    `started_by` is the person whose wish it was, or the id of an actor that is none; for a run that another run started, that of the
+    outermost one. None for runs of releases that did not write it down.
     """
 
     id: RunId

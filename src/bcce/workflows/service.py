@@ -18,6 +18,7 @@ from bcce.storage.doors import Database
 from bcce.storage.doors import run as run_items
 from bcce.storage.outbox import event_item
 from bcce.workflows import repository
+from bcce.workflows.askers.repository import How, add_asker
 from bcce.workflows.concurrency.turns import Turn, check_no_circle, turn_of
 from bcce.workflows.connector import Connector
 from bcce.workflows.definition import Integration, WorkflowDefinition
@@ -258,7 +259,8 @@ class WorkflowService:
         above = repository.get_run(conn, child.parent_id) if child is not None else None
         parent = {"parent_id": child.parent_id, "parent_key": child.parent_key} if child is not None else {}
         row = {"id": run_id, "tenant_id": actor.tenant_id, "inputs": dict(inputs[0]), "correlation_id": correlation_id, "epoch": epoch}
-        fixed |= {"started_by": above.started_by if above is not None else actor.id, "suspect": False, "crashes": 0, "created_at": now}
+        wanted_by = above.started_by if above is not None else actor.person or actor.id
+        fixed |= {"started_by": wanted_by, "suspect": False, "crashes": 0, "created_at": now}
         conn.execute(insert(runs), [{**row, **about, **fixed, **parent}])
         put_secret_inputs(conn, run_id, actor.tenant_id, inputs[1])
         data = {"workflowId": run_id, "workflow": about["workflow"], "subject": about["subject"]}
@@ -282,12 +284,15 @@ class WorkflowService:
             RunEnded: it is over.
         """
         require(actor, Permission.WORKFLOWS_RUN)
-        await self.run(actor, run_id)
+        run, _ = await self.run(actor, run_id)
         values = {"run_id": run_id, "name": name, "tenant_id": actor.tenant_id, "payload": dict(payload), "received_at": self._clock.now()}
 
         def write(conn: Connection) -> bool:
             record_fact(conn, run_id)
-            return repository.add_signal(conn, values)
+            is_first = repository.add_signal(conn, values)
+            if is_first:
+                add_asker(conn, run, actor, How.SIGNALLED, self._clock.now())
+            return is_first
 
         return await self._db.write(write)
 

@@ -52,7 +52,7 @@ class StepContext:
     """What a step may know about where it runs.
 
     `key` is the step's place in the definition; `attempt` counts from 1; `idempotency_key` is the same on every call of one
-    step, before and after any crash. `started_by` is the id of whoever wanted the run, None if nobody knows. `started_at` is when this
+    step, before and after any crash. `started_by` is who wanted the run, None if nobody knows. `started_at` is when this
     attempt began; `is_waiting` is true when this call follows a wake-up. `lease_remaining_s` returns the seconds for which this worker
     is surely still the owner.
     """

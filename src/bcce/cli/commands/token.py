@@ -16,13 +16,18 @@ def group() -> None:
 @group.command()
 @click.option("--name", help="What the token is for.")
 @click.option("--role", type=click.Choice(["viewer", "responder", "approver", "admin"]), help="What it may do.")
+@click.option(
+    "--owner", help="Whose it is, the same in all tokens of one person; who asked for a script with one cannot approve it with another."
+)
 @click.option("--provider", help="For a webhook: whose bodies it sends, such as alertmanager.")
 @click.option("--source", help="For a webhook: the name of the source.")
 @click.option("--expires-at", help="When it ends, such as 2027-01-31T00:00:00Z; never if left out.")
 @json_option
-def create(name: str | None, role: str | None, provider: str | None, source: str | None, expires_at: str | None, as_json: bool) -> None:
-    """Make a token for a person (--name, --role) or for a webhook (--provider, --source). It is shown once."""
-    given = {"name": name, "role": role, "provider": provider, "source": source, "expiresAt": expires_at}
+def create(
+    name: str | None, role: str | None, owner: str | None, provider: str | None, source: str | None, expires_at: str | None, as_json: bool
+) -> None:
+    """Make a token for a person (--name, --role, --owner) or for a webhook (--provider, --source). It is shown once."""
+    given = {"name": name, "role": role, "owner": owner, "provider": provider, "source": source, "expiresAt": expires_at}
     issued = call(lambda client: client.post("/api/v1/tokens", {key: value for key, value in given.items() if value is not None}))
     show_item(issued, as_json=as_json)
 
@@ -32,7 +37,7 @@ def create(name: str | None, role: str | None, provider: str | None, source: str
 def list_tokens(as_json: bool) -> None:
     """List tokens; their text is never shown again."""
     page = call(lambda client: client.get("/api/v1/tokens"))
-    show_list(page["items"], ("id", "kind", "name", "role", "prefix", "createdAt", "expiresAt", "revokedAt"), as_json=as_json)
+    show_list(page["items"], ("id", "kind", "name", "role", "owner", "prefix", "createdAt", "expiresAt", "revokedAt"), as_json=as_json)
 
 
 @group.command()

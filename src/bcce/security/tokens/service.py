@@ -32,12 +32,16 @@ _MAX_CACHED = 10_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenInfo:
-    """What is known of a token; never the token. A source token has `provider` and `source`, any other a `role`."""
+    """What is known of a token; never the token.
+
+    A source token has `provider` and `source`, any other a `role`, and the `owner` whose it is; None where nobody has said.
+    """
 
     id: TokenId
     kind: str
     name: str
     role: str | None
+    owner: str | None
     provider: str | None
     source: str | None
     prefix: str
@@ -66,8 +70,14 @@ class TokenService:
         self._audit = audit
         self._cache: dict[str, tuple[float, Mapping[str, Any]]] = {}
 
-    async def create(self, actor: Actor, *, name: str, role: Role, expires_at: datetime | None = None) -> IssuedToken:
+    async def create(
+        self, actor: Actor, *, name: str, role: Role, owner: str | None = None, expires_at: datetime | None = None
+    ) -> IssuedToken:
         """A token that acts with `role`.
+
+        Args:
+            owner: the person whose token it is, written in the same way in all of theirs, upper and lower case aside; None: not known.
+                Whoever has asked for a script with one of their tokens cannot agree to it with another.
 
         Raises:
             Forbidden: the role may do more than the actor.
@@ -76,7 +86,8 @@ class TokenService:
         require(actor, Permission.TOKENS_MANAGE)
         if not ROLE_PERMISSIONS[role] <= actor.permissions:
             raise Forbidden("a token cannot be given more than its creator may do")
-        return await self._issue(actor, "pat", name, {"role": str(role)}, expires_at)
+        binding = {"role": str(role)} if owner is None else {"role": str(role), "owner": _checked_owner(owner)}
+        return await self._issue(actor, "pat", name, binding, expires_at)
 
     async def create_source(self, actor: Actor, *, provider: str, source: str, expires_at: datetime | None = None) -> IssuedToken:
         """A token with which one webhook source may send its alerts.
@@ -111,7 +122,7 @@ class TokenService:
         tenant_id = TenantId(token["tenant_id"])
         if token["kind"] == "src":
             return source_actor(token["provider"], token["source"], tenant_id=tenant_id)
-        return role_actor(Role(token["role"]), id=f"token:{token['id']}", name=token["name"], tenant_id=tenant_id)
+        return role_actor(Role(token["role"]), id=f"token:{token['id']}", name=token["name"], tenant_id=tenant_id, owner=token["owner"])
 
     async def list(self, actor: Actor) -> list[TokenInfo]:
         """Every token of the actor's tenant, newest first."""
@@ -179,7 +190,7 @@ class TokenService:
         return await self._store(actor, text, "pat", name, {"role": str(Role.ADMIN)}, None)
 
     async def _issue(self, actor: Actor, kind: str, name: str, binding: Mapping[str, str], expires_at: datetime | None) -> IssuedToken:
-        if not name.strip() or len(name) > 120 or any(len(value) > 64 for value in binding.values()):
+        if not name.strip() or len(name) > 120 or any(len(binding.get(part, "")) > 64 for part in ("provider", "source")):
             raise InvalidInput("a token needs a name of at most 120 characters, a source one of at most 64")
         if has_hidden(name) or any(char in name for char in "\t\r\n"):
             raise InvalidInput("a token's name is one line without control characters or invisible ones")
@@ -197,6 +208,7 @@ class TokenService:
             "kind": kind,
             "name": name,
             "role": None,
+            "owner": None,
             "provider": None,
             "source": None,
             **binding,
@@ -221,6 +233,12 @@ class TokenService:
         now = self._clock.now()
         if row["last_used_at"] is None or now - row["last_used_at"] >= _TOUCH_EVERY:
             await self._db.write(lambda conn: repository.touch(conn, row["id"], now))
+
+
+def _checked_owner(owner: str) -> str:
+    if not owner.strip() or len(owner) > 120 or has_hidden(owner) or any(char in owner for char in "\t\r\n"):
+        raise InvalidInput("a token's owner is one line of at most 120 characters, without control characters or invisible ones")
+    return owner.strip()
 
 
 def _info(row: Mapping[str, Any]) -> TokenInfo:

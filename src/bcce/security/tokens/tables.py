@@ -13,6 +13,7 @@ tokens = Table(
     Column("kind", Name(16), nullable=False),
     Column("name", Name(120), nullable=False),
     Column("role", Name(32)),
+    Column("owner", Name(120)),
     Column("provider", Name(64)),
     Column("source", Name(64)),
     Column("prefix", Name(16), nullable=False),

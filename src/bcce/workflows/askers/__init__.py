@@ -1,0 +1,1 @@
+"""Which people wanted what a run does, besides the one who started it."""
