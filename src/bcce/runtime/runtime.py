@@ -31,6 +31,7 @@ from bcce.knowledge import KnowledgeService, SearchIndex
 from bcce.observability.health import HealthChecks
 from bcce.observability.metrics import Metrics
 from bcce.plugins import Registry, Services
+from bcce.remediation.again import RepairsAgain
 from bcce.remediation.dispatches import DispatchService
 from bcce.remediation.executors import Executors
 from bcce.remediation.gate import Gate
@@ -262,7 +263,9 @@ class _Builder:
         journal = Journal(db, clock, ids)
         limits = ArtifactLimits(artifact_bytes=settings.workflows.artifact_max_bytes, run_bytes=settings.workflows.artifact_run_max_bytes)
         store = ArtifactStore(db, clock, ids, limits)
-        runs = RunControl(db=db, clock=clock, ids=ids, audit=self._audit, workflows=workflows, artifacts=store)
+        runs = RunControl(
+            db=db, clock=clock, ids=ids, audit=self._audit, workflows=workflows, artifacts=store, before_again=RepairsAgain(incidents)
+        )
         worker = WorkflowWorker(
             db=db,
             journal=journal,

@@ -1,6 +1,7 @@
 """What people do to runs: cancel, pause, resume, try again, and run again from a step. Each is one fact and one audit record."""
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
 
 from sqlalchemy import Connection, insert, update
 
@@ -36,11 +37,31 @@ _NOT_WELL = (StepState.FAILED, StepState.CANCELLED)
 _OVER = (StepState.COMPLETED, StepState.SKIPPED, StepState.FAILED)
 
 
+class BeforeAgain(Protocol):
+    """Whoever a run was about hears that it is tried again, in the same transaction, which has locked the run's row."""
+
+    def __call__(self, actor: Actor, conn: Connection, run: Run, again: RunId) -> None:
+        """Does what has to be done so that the run `again` can go on: the run itself, or a new one that repeats it.
+
+        Raises:
+            BcceError: it must not be tried again; nothing has changed then.
+        """
+        ...
+
+
 class RunControl:
     """Changes what runs do. `ring` the run after each."""
 
     def __init__(
-        self, *, db: Database, clock: Clock, ids: Ids, audit: AuditLog, workflows: WorkflowService, artifacts: ArtifactStore
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        ids: Ids,
+        audit: AuditLog,
+        workflows: WorkflowService,
+        artifacts: ArtifactStore,
+        before_again: BeforeAgain = lambda *_: None,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -48,6 +69,7 @@ class RunControl:
         self._audit = audit
         self._workflows = workflows
         self._artifacts = artifacts
+        self._before_again = before_again
 
     async def cancel(self, actor: Actor, run_id: RunId) -> Run:
         """Stops what runs, undoes what can be undone, and ends the run as cancelled. Once more changes nothing.
@@ -120,6 +142,7 @@ class RunControl:
         Raises:
             UnknownRun: there is no such run.
             NotRepeatable: it is not over, ended well, or what it had done was undone.
+            BcceError: what it is about does not allow it.
         """
         require(actor, Permission.WORKFLOWS_RUN)
         source, _ = await self._workflows.run(actor, run_id)
@@ -132,7 +155,10 @@ class RunControl:
             if run is None:
                 raise UnknownRun(f"there is no run {run_id}")
             if run.state not in _RETRYABLE:
-                raise NotRepeatable(f"run {run_id} is {run.state}", hint="only a run that failed or was cancelled can be tried again")
+                hint = "only a run that failed or was cancelled can be tried again"
+                if run.state is RunState.COMPLETED:
+                    hint += f"; to begin anew at one of its steps: bcce run retry {run_id} --from STEP"
+                raise NotRepeatable(f"run {run_id} is {run.state}", hint=hint)
             records = repository.get_records(conn, run_id)
             if any(".compensate" in key for key in records):
                 raise NotRepeatable(f"what run {run_id} had done was undone", hint="start a new run, or run it again from a step")
@@ -144,6 +170,7 @@ class RunControl:
             state = RunState.ACTIVE if turn is None else RunState.QUEUED
             fresh = {"state": state, "error": None, "output": None, "ended_at": None, "cancel_at": None, "crashes": 0}
             conn.execute(update(runs).where(runs.c.id == run_id).values(**fresh, **repository.CLEARED, wake_at=db_now()))
+            self._before_again(actor, conn, run, run_id)
             add_asker(conn, run, actor, How.RETRIED, self._clock.now())
             if definition.integrations:
                 reopen_lanes(conn, run_id)
@@ -163,6 +190,7 @@ class RunControl:
             UnknownRun: there is no such run.
             InvalidInput: there is no such step, it stands in a loop, or an input does not fit.
             NotRepeatable: something that the step waits for has not ended.
+            BcceError: what it is about does not allow it.
         """
         require(actor, Permission.WORKFLOWS_RUN)
         source, _ = await self._workflows.run(actor, run_id)
@@ -177,6 +205,7 @@ class RunControl:
             # Of what was not given anew only the mask is known here.
             hidden: dict[str, Hidden] = {**get_secret_inputs(conn, run_id), **{name: given[name] for name in given.keys() & inputs.keys()}}
             new_id = self._workflows.insert_like(actor, conn, source, definition, inputs=(shown, hidden))
+            self._before_again(actor, conn, source, new_id)
             # The inputs and what is taken over are still those of whoever asked for the first one.
             copy_askers(conn, source, new_id, self._clock.now())
             taken: dict[str, int] = {}

@@ -12,11 +12,11 @@ from bcce.incidents.model import TRANSITIONS, IncidentState
 from bcce.incidents.service import IncidentService
 from bcce.kit.errors import BcceError, Unavailable
 from bcce.kit.findings import Severity
-from bcce.kit.ids import ApprovalId, IncidentId
+from bcce.kit.ids import ApprovalId, DispatchId, IncidentId
 from bcce.plugins import Services
 from bcce.remediation.errors import NotCleared
 from bcce.remediation.jobs import Jobs
-from bcce.remediation.launch import JobEnd, Launch, dispatch_keys
+from bcce.remediation.launch import MAX_STARTS, JobEnd, Launch, dispatch_keys
 from bcce.remediation.plans import load_repair
 from bcce.remediation.steps.params import RepairParams
 from bcce.storage.doors import Database
@@ -73,10 +73,10 @@ class DispatchStep:
             raise
         except BcceError:
             # What was started is followed and stopped whatever has become of its plan.
-            begun = await self._jobs.attempts(dispatch_keys(context))
+            begun = await self._jobs.attempts(_keys(context))
             if not is_stopping and (not begun or begun[-1].state is DispatchState.ABANDONED):
                 raise
-            return Launch(plan=None, severity=Severity.CRITICAL, keys=dispatch_keys(context))
+            return Launch(plan=None, severity=Severity.CRITICAL, keys=_keys(context))
         action = plan.actions[0]
 
         def on_start(conn: Connection) -> None:
@@ -86,7 +86,7 @@ class DispatchStep:
         return Launch(
             plan=plan,
             severity=severity,
-            keys=dispatch_keys(context),
+            keys=_keys(context),
             approval_id=ApprovalId(given.approval) if given.approval is not None else None,
             may_start=lambda conn: _check_incident(conn, context, incident_id),
             on_start=on_start,
@@ -112,6 +112,13 @@ class DispatchStep:
             self._incidents.note(context.actor, conn, incident_id, kind, reason)
 
 
+def _keys(context: StepContext) -> tuple[DispatchId, ...]:
+    """The same for all attempts of the step, so that none starts again what one of them has started; with a few more for each, so that what
+    could not be started can be once the reason is mended.
+    """
+    return dispatch_keys(context, starts=MAX_STARTS * context.attempt)
+
+
 def _check_incident(conn: Connection, context: StepContext, incident_id: IncidentId) -> None:
     """Nothing is started for an incident that was handed to a person, or that is over."""
     incident = incidents.get(conn, context.tenant_id, incident_id, for_update=True)
@@ -119,5 +126,5 @@ def _check_incident(conn: Connection, context: StepContext, incident_id: Inciden
     if state is not IncidentState.REMEDIATING and IncidentState.REMEDIATING not in TRANSITIONS[state]:
         raise NotCleared(
             f"incident {incident_id} is {state}, so no script is started for it",
-            hint="whoever has the incident repairs it by hand, or starts a workflow with a `shell` step",
+            hint="whoever has the incident repairs it by hand, or has the repair tried again: `bcce run retry`",
         )
