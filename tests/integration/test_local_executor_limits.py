@@ -21,7 +21,7 @@ from tests.contract.executor_support import (
     until,
 )
 
-from bcce.execution.errors import ExecutorUnavailable, InvalidTarget, TargetNotReady
+from bcce.execution.errors import ExecutorUnavailable, InvalidTarget, NotStarted, TargetNotReady
 from bcce.execution.executors.local import LocalExecutor
 from bcce.execution.marker import protocol
 from bcce.execution.model import JobPhase, Script, StartOutcome, Target
@@ -52,7 +52,7 @@ async def test_a_script_that_does_not_fit_is_not_started(small_disk: Path) -> No
     async with local_bench(small_disk.parent, base=small_disk / "jobs") as bench:
         script = bench.effect_script("# " + "x" * 100_000)
         given = clearance_for(bench.clock, bench.target, "job", script)
-        with pytest.raises(ExecutorUnavailable, match="could not store the script"):
+        with pytest.raises(NotStarted, match="could not store the script"):
             await bench.executor.start("job", signed(given), script)
         status = await bench.executor.status("job", bench.target, since=given.issued_at)
         assert (status.phase, bench.effect_count()) == (JobPhase.NEVER_STARTED, 0)
@@ -62,7 +62,7 @@ async def test_a_script_that_does_not_fit_is_not_started(small_disk: Path) -> No
 async def test_nothing_starts_on_a_full_disk_and_nothing_is_claimed(small_disk: Path) -> None:
     async with local_bench(small_disk.parent, base=small_disk / "jobs") as bench:
         fill(bench.base / "filler")
-        with pytest.raises(ExecutorUnavailable):
+        with pytest.raises((NotStarted, TargetNotReady)):
             await bench.start_script("job", bench.effect_script())
         assert bench.effect_count() == 0
         assert "the base folder is full" in " ".join((await bench.executor.probe(bench.target)).problems)

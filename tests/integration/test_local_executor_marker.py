@@ -23,7 +23,7 @@ from tests.contract.executor_support import (
     until,
 )
 
-from bcce.execution.errors import ExecutorUnavailable, TargetNotReady
+from bcce.execution.errors import ExecutorUnavailable, NotStarted, TargetNotReady
 from bcce.execution.executors.local import LocalExecutor
 from bcce.execution.marker import protocol
 from bcce.execution.model import ExitReason, JobPhase, Script, StartOutcome
@@ -182,6 +182,14 @@ async def test_a_base_folder_that_vanished_makes_its_jobs_unknown(bench: LocalBe
         aside.rename(bench.base)
 
 
+async def test_a_job_for_which_there_is_no_room_is_known_not_to_have_been_started(bench: LocalBench) -> None:
+    script = bench.effect_script()
+    (bench.base / "job-1").write_text("a file where the job's folder has to be: as if nothing could be made there")
+    with pytest.raises(TargetNotReady) as caught:
+        await bench.executor.start("job-1", signed(clearance_for(bench.clock, bench.target, "job-1", script)), script)
+    assert (caught.value.details, bench.effect_count()) == ({"reason": "no-room"}, 0)
+
+
 async def test_a_clearance_from_before_the_base_folder_starts_nothing(bench: LocalBench) -> None:
     """Whoever deletes the folder while a clearance is valid does not get the script run twice."""
     script = bench.effect_script()
@@ -266,7 +274,7 @@ async def test_a_wrapper_that_is_too_slow_is_given_up(bench: LocalBench) -> None
 async def test_a_machine_without_bash_is_a_problem_and_not_a_crash(bench: LocalBench) -> None:
     bare = LocalExecutor(clock=bench.clock, verifier=SIGNER.verifier(), settings=ExecutionSettings(search_path="/nowhere"))
     assert (await bare.probe(bench.target)).problems == ("bash is missing on this machine",)
-    with pytest.raises(ExecutorUnavailable, match="bash is missing"):
+    with pytest.raises(NotStarted, match="bash is missing"):
         await bare.start("job-1", signed(clearance_for(bench.clock, bench.target, "job-1", Script(text="true"))), Script(text="true"))
 
 
@@ -280,7 +288,7 @@ async def test_wrong_bytes_start_nothing(bench: LocalBench) -> None:
     }
     for reason, bodies in spoiled.items():
         for body in bodies:
-            assert await ask_wrapper(call, stdin=body) == protocol.Answer(word="refused", fields=(reason,), data=b"")
+            assert await ask_wrapper(call, stdin=body) == protocol.Answer(word="declined", fields=(reason,), data=b"")
     assert (bench.effect_count(), list((bench.base / "job-1").iterdir())) == (0, [])
 
 

@@ -2,20 +2,22 @@
 
 import asyncio
 import contextlib
+import os
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, update
-from tests.integration.shell_support import MARKS, answer, dispatches, only, recording, shell, shell_runtime
+from sqlalchemy import Connection, select, update
+from tests.integration.shell_support import MARKS, answer, asked, dispatches, only, recording, shell, shell_runtime
 from tests.integration.test_workflow_crashes import Mortal
 from tests.integration.workflow_support import ACTOR, OVER, finished, look, start, until
 
 from bcce.approvals.model import ApprovalState, Decision
 from bcce.execution import repository
-from bcce.execution.errors import ExecutorUnavailable, TargetNotReady
-from bcce.execution.model import DispatchState, OutputChunk, StopResult, Target
+from bcce.execution.errors import ClearanceRefused, ExecutorUnavailable, InvalidScript, NotStarted, TargetNotReady
+from bcce.execution.model import DispatchState, JobPhase, JobStatus, OutputChunk, StopResult, Target
 from bcce.execution.tables import dispatches as dispatch_rows
+from bcce.kit.clock import SystemClock
 from bcce.kit.errors import BcceError
 from bcce.kit.ids import RunId
 from bcce.remediation.dispatches import NotIndeterminate
@@ -23,7 +25,10 @@ from bcce.remediation.errors import UnknownTarget
 from bcce.remediation.tables import plans
 from bcce.runtime.runtime import Runtime
 from bcce.security.actor import role_actor
+from bcce.security.audit.tables import audit
 from bcce.security.authz import Role
+from bcce.security.crypto import StateKeys
+from bcce.security.errors import SecretUnavailable
 from bcce.storage.doors import Database
 from bcce.storage.errors import DatabaseUnavailable
 from bcce.testing.executor import Ending, RecordingExecutor
@@ -310,3 +315,62 @@ async def test_a_script_waits_for_one_that_runs_under_another_name_of_the_machin
 
     assert f"on the machine of target 'other', as its target 'one': dispatch {one.id}" in str(waiting)
     assert (started, run.state, one.target.name, other.target.name) == (1, RunState.COMPLETED, "one", "other")
+
+
+async def test_a_start_that_is_surely_refused_fails_the_step_and_frees_the_target(tmp_path: Path) -> None:
+    """The real executor, whose base folder goes away while people are asked."""
+    mark = tmp_path / "mark"
+    async with shell_runtime(tmp_path / "home") as runtime:
+        run_id = await start(runtime, shell(MARKS, extra=ENV), mark=str(mark))
+        question = await asked(runtime)
+        plan = await runtime.db.read(lambda conn: conn.execute(select(plans.c.body)).scalar_one())
+        os.rename(plan["actions"][0]["target"]["base_dir"], tmp_path / "aside")  # noqa: PTH104 - of no path that this function made
+        await answer(runtime)
+        run, _ = await finished(runtime, run_id)
+        (left,) = await dispatches(runtime)
+        audited = await runtime.db.read(lambda conn: conn.execute(select(audit.c.action).where(audit.c.subject == left.id)).scalars().all())
+
+        assert (run.error and run.error["code"], left.state) == ("target-not-ready", DispatchState.ABANDONED)
+        assert (question.run_id, mark.exists(), list(audited)) == (run_id, False, ["dispatch.cleared", "dispatch.finished"])
+        assert await runtime.db.read(lambda conn: repository.lock_holders(conn, left.tenant_id, left.target)) == frozenset()
+
+        await runtime.runs.retry(ACTOR, run_id)
+        runtime.ring(run_id)
+        await answer(runtime)
+        run, _ = await finished(runtime, run_id)
+        assert (run.state, mark.read_text()) == (RunState.COMPLETED, "started\n")
+
+
+REFUSALS = [
+    (ClearanceRefused("the clearance is over"), 1, None),
+    (NotStarted("the target could not store the script"), 2, None),
+    (NotStarted("the target could not store the script"), 3, "dispatch-failed"),
+    (TargetNotReady("the base folder does not exist"), 1, "target-not-ready"),
+    (SecretUnavailable("nobody knows it"), 1, "secret-unavailable"),
+    (InvalidScript("a value holds a NUL"), 1, "invalid-script"),
+]
+
+
+@pytest.mark.parametrize(("error", "times", "code"), REFUSALS, ids=lambda item: getattr(item, "code", str(item)))
+async def test_what_a_start_says_for_sure_needs_nobody_to_settle_it(tmp_path: Path, error: BcceError, times: int, code: str | None) -> None:
+    executor = Deaf(tmp_path)
+    for _ in range(times):
+        executor.fail_next_start(error)
+    async with shell_runtime(tmp_path, executor=executor) as runtime:
+        run, _ = await finished(runtime, await start(runtime, shell("uname")))
+        states = [item.state for item in await dispatches(runtime)]
+
+    assert (run.error and run.error["code"], len(executor.starts)) == (code, int(code is None))
+    assert states == [DispatchState.ABANDONED] * times + [DispatchState.SUCCEEDED] * (code is None)
+
+
+class Deaf(RecordingExecutor):
+    """A target of which nobody can say anything before something was started there."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(clock=SystemClock(), verifier=StateKeys.load_or_create(home / "keys").signer.verifier(), name="local")
+
+    async def status(self, key: str, target: Target, **options: object) -> JobStatus:  # type: ignore[override]
+        if not self.starts:
+            return JobStatus(phase=JobPhase.UNKNOWN, detail="the target's base folder is gone")
+        return await super().status(key, target)

@@ -12,6 +12,7 @@ Conflict
 NotFound
 └── UnknownDispatch             there is no such dispatch
 Unavailable
+├── NotStarted                  the target could not take the script; nothing was started, and another start may be tried
 └── ExecutorUnavailable         the target did not give a usable answer; ask `status` what became of a start
 """
 
@@ -58,6 +59,12 @@ class UnknownDispatch(NotFound):
     """There is no such dispatch."""
 
     code = "unknown-dispatch"
+
+
+class NotStarted(Unavailable):
+    """The target could not take the script; nothing was started."""
+
+    code = "not-started"
 
 
 class ExecutorUnavailable(Unavailable):

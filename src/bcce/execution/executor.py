@@ -6,10 +6,14 @@ The contract suite (`tests/contract/test_executor.py`) runs against every implem
 from datetime import datetime
 from typing import Protocol
 
+from bcce.execution.errors import ClearanceRefused, InvalidDispatchKey, InvalidScript, InvalidTarget, NotStarted, TargetNotReady
 from bcce.execution.model import JobStatus, OutputChunk, Probe, Script, SignedClearance, StartReceipt, StopResult, Target
+from bcce.security.errors import SecretUnavailable
 
 #: How many bytes one call of `output` gives at most.
 OUTPUT_CHUNK_BYTES = 1024 * 1024
+#: What `start` raises only when it is certain that nothing was started by that call, and that nothing will be.
+NOTHING_STARTED = (ClearanceRefused, SecretUnavailable, InvalidScript, InvalidDispatchKey, InvalidTarget, TargetNotReady, NotStarted)
 
 
 class Executor(Protocol):
@@ -50,11 +54,15 @@ class Executor(Protocol):
         A repeated call for a key that is decided starts nothing and says `already-decided`. The target must have been probed before the
         clearance was issued.
 
+        All errors but the last (`NOTHING_STARTED`) are certain: this call ended before anything of it could have taken the decision, and
+        nothing of it is left that could. Where there is the least doubt, it is the last.
+
         Raises:
             ClearanceRefused: the clearance does not permit this; nothing was created.
-            SecretUnavailable: a reference has no value; nothing was created.
-            InvalidDispatchKey: `key` cannot name a job; nothing was created.
-            TargetNotReady: the base folder cannot be used; nothing was started.
+            SecretUnavailable, InvalidScript: a reference has no value, or one that no script can get; nothing was created.
+            InvalidDispatchKey, InvalidTarget: no job can be called or kept like this; nothing was created.
+            TargetNotReady: the base folder cannot be used; nothing was started by this call.
+            NotStarted: the target could not take the script; nothing was started by this call, and another may succeed.
             ExecutorUnavailable: no usable answer; whether it was started is for `status` to find out.
         """
         ...

@@ -7,7 +7,8 @@ import structlog
 from sqlalchemy import Connection
 
 from bcce.execution import repository as dispatches
-from bcce.execution.executor import Executor
+from bcce.execution.errors import ClearanceRefused, NotStarted
+from bcce.execution.executor import NOTHING_STARTED, Executor
 from bcce.execution.model import ENDED, SETTLED, Dispatch, DispatchState, JobPhase, JobStatus, StopResult, state_for
 from bcce.kit.clock import Clock
 from bcce.kit.errors import BcceError
@@ -85,6 +86,7 @@ class Jobs:
 
         Raises:
             NotCleared: the gate does not permit it.
+            TargetNotReady, SecretUnavailable, InvalidInput: it cannot be started as things are; it never ran, and its target is free.
             DispatchFailed: it could not be started in as many tries as there are keys; it never ran.
         """
         attempts = await self.attempts(launch.keys)
@@ -94,7 +96,7 @@ class Jobs:
                 raise DispatchFailed(
                     f"the script could not be started in {len(attempts)} tries; it never ran", hint="see the log for what the target said"
                 )
-            return await self._start(context, launch, launch.keys[len(attempts)])
+            return await self._start(context, launch, launch.keys[len(attempts)], is_first=current is None)
         if current.state in SETTLED:
             return JobEnd.of(current)
         return await self._look(context, launch, current)
@@ -116,11 +118,14 @@ class Jobs:
             log.info("dispatch.stopped", dispatch_id=current.key, proven=stopped.proven, detail=stopped.detail)
         return self._ended(context, launch, current, status, output, stopped)
 
-    async def _start(self, context: StepContext, launch: Launch, key: DispatchId) -> Park:
+    async def _start(self, context: StepContext, launch: Launch, key: DispatchId, *, is_first: bool) -> Park:
         plan = launch.plan
         if plan is None:
             raise UnknownPlan("the plan can no longer be read, so nothing is started")
         action, executor = plan.actions[0], self._executors.get(plan.actions[0].target.executor)
+        if not is_first:
+            # Somebody may have made the base folder anew meanwhile, and only a probe lets it take jobs.
+            await self._executors.check_ready(action.target)
         try:
             signed = await self._gate.clear(
                 context,
@@ -139,11 +144,19 @@ class Jobs:
             return Park(waiting_for=error.message, kind="dispatch", name="target", wake_after=_BUSY_PAUSE)
         try:
             await executor.start(key, signed, action.script)
+        except NOTHING_STARTED as error:
+            # There is one call of `start` for each key, and this was it, so the target has nothing to add.
+            log.warning("dispatch.refused", dispatch_id=key, code=error.code, reason=error.message)
+            refusal = JobStatus(phase=JobPhase.NEVER_STARTED, detail=error.message)
+            current = (await self.attempts((key,)))[0]
+            await context.write(lambda conn: self._record_end(conn, context, current, refusal, DispatchState.ABANDONED, "", None))
+            if not isinstance(error, ClearanceRefused | NotStarted):
+                raise
+            return _wait(timedelta(milliseconds=200))
         except BcceError as error:
             # Whether anything started is for the target to say: the next call reconciles under the same key.
             log.warning("dispatch.start_failed", dispatch_id=key, code=error.code, reason=error.message)
             return _wait(timedelta(milliseconds=200))
-
         await context.write(lambda conn: self._record_start(conn, launch, key))
         return _wait(timedelta(milliseconds=100))
 

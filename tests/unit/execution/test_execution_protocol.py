@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.contract.executor_support import clearance_for
 
-from bcce.execution.errors import ExecutorUnavailable, InvalidTarget, TargetNotReady
+from bcce.execution.errors import ExecutorUnavailable, InvalidTarget, NotStarted, TargetNotReady
 from bcce.execution.marker import protocol
 from bcce.execution.marker.protocol import Answer
 from bcce.execution.model import (
@@ -155,6 +155,26 @@ def test_a_base_folder_that_cannot_be_used_is_not_ready(reader: str) -> None:
     with pytest.raises(TargetNotReady) as caught:
         READERS[reader](answer("bcce1 refused base-writable"))
     assert (caught.value.details, caught.value.retryable) == ({"reason": "base-writable"}, False)
+
+
+@pytest.mark.parametrize("why", ["base-missing", "base-new", "no-room"])
+def test_a_start_that_the_base_folder_forbids_is_known_to_have_started_nothing(why: str) -> None:
+    with pytest.raises(TargetNotReady) as caught:
+        protocol.start_result(answer(f"bcce1 declined {why}"))
+    assert (caught.value.details, caught.value.retryable) == ({"reason": why}, False)
+
+
+@pytest.mark.parametrize("why", ["no-space", "wrong-digest", "no-session", "never-heard"])
+def test_a_start_that_came_to_nothing_may_be_tried_again(why: str) -> None:
+    with pytest.raises(NotStarted) as caught:
+        protocol.start_result(answer(f"bcce1 declined {why}"))
+    assert (caught.value.details, caught.value.retryable) == ({"reason": why}, True)
+
+
+@pytest.mark.parametrize("reader", sorted(READERS.keys() - {"start"}))
+def test_only_a_start_can_say_that_nothing_was_started(reader: str) -> None:
+    with pytest.raises(ExecutorUnavailable):
+        READERS[reader](answer("bcce1 declined base-missing"))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import signal
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from bcce.execution.errors import ExecutorUnavailable
+from bcce.execution.errors import ExecutorUnavailable, NotStarted
 from bcce.execution.marker import protocol
 from bcce.execution.model import JobStatus, OutputChunk, Probe, Script, SignedClearance, StartReceipt, StopResult, Target, check_key
 from bcce.execution.settings import ExecutionSettings
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 #: How much longer than the grace period the wrapper may take to stop a job: it waits for the supervisor and looks twice.
 _STOP_EXTRA_S = 30.0
+_NO_BASH = "install bash, or set execution.searchPath to where it is"
 
 
 class LocalExecutor:
@@ -61,6 +62,8 @@ class LocalExecutor:
     async def start(self, key: str, clearance: SignedClearance, script: Script) -> StartReceipt:
         """Starts the script once for each key."""
         cleared = admit(self._verifier, self._clock.now(), executor=self.name, key=key, signed=clearance, script=script)
+        if self._bash is None:
+            raise NotStarted("bash is missing on this machine", hint=_NO_BASH)
         settings = self._settings
         filled = {name: await self._secrets.fill(sealed) for name, sealed in script.references.items()}
         call = protocol.start_call(
@@ -90,7 +93,7 @@ class LocalExecutor:
             ExecutorUnavailable: bash is missing, the wrapper could not be started, was too slow, or said nothing.
         """
         if self._bash is None:
-            raise ExecutorUnavailable("bash is missing on this machine", hint="install bash, or set execution.searchPath to where it is")
+            raise ExecutorUnavailable("bash is missing on this machine", hint=_NO_BASH)
         async with self._slots:
             process = await self._spawn(self._bash, call)
             try:

@@ -18,6 +18,7 @@ TARGET_PROBLEMS: Final = BASE_PROBLEMS | {
     "cannot-keep-jobs": "the base folder is full, read-only, or on a filesystem without symbolic links, renames or locks",
 }
 REFUSALS: Final = TARGET_PROBLEMS | {
+    "no-room": "nothing can be stored in the base folder: it cannot be written to, or its disk is full",
     "no-space": "the target could not store the script; its disk may be full",
     "wrong-length": "the target received another number of bytes than were sent",
     "wrong-digest": "the target received other bytes than were sent",

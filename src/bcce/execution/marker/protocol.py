@@ -10,7 +10,7 @@ from pathlib import Path
 from posixpath import normpath
 from typing import Final
 
-from bcce.execution.errors import ExecutorUnavailable, InvalidTarget, TargetNotReady
+from bcce.execution.errors import ExecutorUnavailable, InvalidTarget, NotStarted, TargetNotReady
 from bcce.execution.executor import OUTPUT_CHUNK_BYTES
 from bcce.execution.marker.meanings import BASE_PROBLEMS, REFUSALS, STOPPED, TARGET_PROBLEMS, UNKNOWN
 from bcce.execution.model import (
@@ -179,8 +179,15 @@ def start_result(answer: Answer) -> StartReceipt:
     """What a start did.
 
     Raises:
-        TargetNotReady, ExecutorUnavailable: nothing usable came of it.
+        TargetNotReady, NotStarted: nothing was started by it, and nothing will be.
+        ExecutorUnavailable: nothing usable came of it.
     """
+    if answer.word == "declined" and answer.fields:
+        why = answer.fields[0]
+        if why in BASE_PROBLEMS or why == "no-room":
+            hint = "mend the base folder, then have it tried again: `bcce run retry`"
+            raise TargetNotReady(REFUSALS[why], hint=hint, details={"reason": why})
+        raise NotStarted(REFUSALS.get(why, why), details={"reason": why})
     if answer.word == "started":
         return StartReceipt(outcome=StartOutcome.STARTED)
     _fields(answer, "decided", 0)

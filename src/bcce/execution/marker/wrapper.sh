@@ -15,6 +15,9 @@
 #
 # `ln -sT` either makes the decision or fails because it is there: that is what "at most once" rests on, together with the fsync before the
 # script is started, so that no power failure can forget a decision whose script has run.
+#
+# `start` answers `declined WHY` when this call ended before anything of it could have taken the decision: that is certain without a look
+# at the folder, which may be gone or full. `refused WHY` leaves it to `status`.
 
 set -u
 LC_ALL=C # bytes, not characters; not exported, so that scripts get their own locale
@@ -207,19 +210,20 @@ do_start() {
   read -r issued script_bytes script_sha parameters_bytes parameters_sha output_kib timeout grace || leave malformed
   are_numbers "$issued" "$script_bytes" "$parameters_bytes" "$output_kib" "$timeout" "$grace" || leave malformed
   check_base
-  [[ -z $problem ]] || leave refused "base-$problem"
+  [[ -z $problem ]] || leave declined "base-$problem"
   # A base folder that is younger than the permission may be one that has forgotten that this key was used.
   read_birth 0
-  ((birth > 0 && birth <= issued)) || leave refused base-new
+  ((birth > 0 && birth <= issued)) || leave declined base-new
   mkdir -- "$job" 2>/dev/null
   read_decision
   [[ -z $decision ]] || leave decided
-  attempt=$(mktemp -d -- "$job/attempt.XXXXXXXXXX" 2>/dev/null) || leave refused no-space
-  receive || drop "$received"
+  attempt=$(mktemp -d -- "$job/attempt.XXXXXXXXXX" 2>/dev/null) || leave declined no-room
+  receive || drop "$received" declined
   # A new session and no descriptor of ours but the pipe for its answer: whatever happens to us, or to BCCE, does not reach it.
   ack=$(setsid -f "$BASH" --noprofile --norc -p -- "$0" supervise "$base" "$key" "${attempt##*/}" </dev/null 2>/dev/null)
   [[ $ack != started ]] || leave started
-  drop "${ack:-no-supervisor}"
+  [[ $ack != early-* ]] || drop "${ack#early-}" declined
+  drop "${ack:-no-supervisor}" refused
 }
 
 receive() { # stores what comes after the header and compares it with the header; sets received to what is wrong
@@ -237,23 +241,23 @@ receive() { # stores what comes after the header and compares it with the header
   printf '%s\n' "$parameters_sha $output_kib $timeout $grace" 2>/dev/null >"$attempt/header"
 }
 
-drop() { # REASON: forgets this attempt; nothing was decided by it
+drop() { # REASON WORD: forgets this attempt; nothing was decided by it
   rm -rf -- "$attempt"
   # A fence clears attempts away, so whatever went wrong here may only be the sign of one.
   read_decision
   [[ -z $decision || $1 == not-durable ]] || leave decided
-  leave refused "$1"
+  leave "$2" "$1"
 }
 
 # --- supervise: runs in its own session, is given the name of the attempt ----------------------------------------------------------------
 
 do_supervise() {
   local attempt=$job/$1 pairs=() capture parameters_sha output_kib timeout grace
-  [[ $1 =~ ^attempt\.[A-Za-z0-9]{10}$ ]] || refuse malformed
-  read -r parameters_sha output_kib timeout grace <"$attempt/header" || refuse malformed
-  load_parameters || refuse wrong-parameters
-  prepare_run || refuse no-space
-  read_boot_id && look_at $$ && [[ $p_session == "$$" ]] || refuse no-session
+  [[ $1 =~ ^attempt\.[A-Za-z0-9]{10}$ ]] || refuse early-malformed
+  read -r parameters_sha output_kib timeout grace <"$attempt/header" || refuse early-malformed
+  load_parameters || refuse early-wrong-parameters
+  prepare_run || refuse early-no-space
+  read_boot_id && look_at $$ && [[ $p_session == "$$" ]] || refuse early-no-session
   if ! ln -sT "started:$$:$p_start:$boot_id" "$job/decision" 2>/dev/null; then
     read_decision
     rm -rf -- "$attempt"
@@ -272,7 +276,7 @@ do_supervise() {
   run_script
 }
 
-refuse() { # REASON, to the waiting `start`
+refuse() { # REASON, to the waiting `start`; early-… before the decision was tried for
   printf '%s' "$1"
   exit 0
 }

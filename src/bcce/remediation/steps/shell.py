@@ -8,7 +8,6 @@ from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from bcce.approvals.model import ApprovalState
-from bcce.execution.errors import TargetNotReady
 from bcce.execution.model import TIMED_OUT_CODE, DispatchState, Plan, PlannedAction, Script, Shell
 from bcce.execution.settings import LOCAL_TARGET
 from bcce.incidents import repository as incidents
@@ -168,9 +167,7 @@ class ShellStep:
         except UnknownPlan:
             pass
         target = self._targets.get(given.target)
-        probe = await self._executors.get(target.executor).probe(target)
-        if not probe.is_ready:
-            raise TargetNotReady(f"no script can be started on {target.name!r}: {'; '.join(probe.problems)}")
+        await self._executors.check_ready(target)
         incident_id = await self._incident(context)
         wish = given.approval
         references = {name: value for name, value in given.env.items() if isinstance(value, SealedText)}
