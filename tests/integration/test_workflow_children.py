@@ -108,3 +108,17 @@ async def test_what_was_started_and_ended_well_is_undone_by_a_cancel(tmp_path: P
         await act(runtime, run_id, "cancel")
         run, states = await finished(runtime, run_id)
         assert (run.state, states) == (RunState.CANCELLED, {"call": "completed", "call.compensate": "completed"})
+
+
+async def test_the_reason_of_the_innermost_run_is_told_once(tmp_path: Path) -> None:
+    async with runtime_at(tmp_path) as (runtime, _):
+        failing = "  - {id: bad, type: work, fails: -1, retryable: false}\n"
+        await runtime.workflows.register(ACTOR, text(failing, name="w0"), "w0.yaml")
+        for depth in range(1, 4):
+            call = f"  - {{id: call, type: workflow, workflow: w{depth - 1}}}\n"
+            await runtime.workflows.register(ACTOR, text(call, name=f"w{depth}"), f"w{depth}.yaml")
+        run, _ = await finished(runtime, await start(runtime, text("  - {id: call, type: workflow, workflow: w3}\n", name="top")))
+
+        (below,) = await runtime.workflows.runs(ACTOR, workflow="w3")
+        assert run.error is not None
+        assert run.error["message"] == f"the run {below.id} of w3 did not end well: it fails for good"

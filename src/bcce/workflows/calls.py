@@ -330,7 +330,7 @@ class Caller:
             async with asyncio.timeout(left):
                 return await running
         except TimeoutError as error:
-            raise StepTimedOut(f"step {record.key!r} did not end in time") from error
+            raise StepTimedOut(f"step {record.key!r} did not end within {step.timeout_s or 0:g} s") from error
 
     async def _recorded(self, attempt: Attempt, call: Call, outcome: StepOutcome) -> StepRecord:
         if not isinstance(outcome, Done):

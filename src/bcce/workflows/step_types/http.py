@@ -186,11 +186,13 @@ class HttpStep:
         name = f"http:{destination.host}:{destination.port}"
         # Without the query, which may hold what nobody else should see.
         line = f"{request.method} {destination.scheme}://{destination.authority}{httpx.URL(request.url).path}"
-        context.log(line, facts={"bytes": len(request.content or b"")} if request.content else None)
+
+        async def send() -> Answer:
+            context.log(line, facts={"bytes": len(request.content or b"")} if request.content else None)
+            return await self._send(given, request, destination)
+
         async with self._bulkhead.place(f"{context.tenant_id} {name}"):
-            answer = await self._breaker.call(
-                context.tenant_id, name, lambda: self._send(given, request, destination), is_failure=_speaks_against_the_host
-            )
+            answer = await self._breaker.call(context.tenant_id, name, send, is_failure=_speaks_against_the_host)
         context.log(f"answered {answer.status}", facts={"status": answer.status, "bytes": len(answer.body)})
         # A host that repeats what it was sent must not bring a secret into the journal.
         masks = await self._secrets.masks(sealed) if sealed else ()

@@ -23,6 +23,7 @@ from bcce.workflows.service import WorkflowService
 from bcce.workflows.step_type import Commit, Done, Park, StepContext, StepOutcome
 
 MAX_DEPTH = 8
+_NOT_WELL = " did not end well: "
 
 
 class WorkflowParams(BaseModel):
@@ -130,6 +131,8 @@ class WorkflowStep:
 
 def _result(child: Run, output: Mapping[str, object]) -> StepResult:
     if child.state in (RunState.FAILED, RunState.CANCELLED, RunState.DEAD):
-        reason = (child.error or {}).get("message") or f"it is {child.state}"
-        raise ChildFailed(f"the run {child.id} of {child.workflow} did not end well: {reason}", hint=f"bcce run show {child.id}")
+        reason = str((child.error or {}).get("message") or f"it is {child.state}")
+        # Of runs that call each other the reason of the innermost is told, and who is between is found on the way down.
+        innermost = reason.rpartition(_NOT_WELL)[2]
+        raise ChildFailed(f"the run {child.id} of {child.workflow}{_NOT_WELL}{innermost}", hint=f"bcce run show {child.id}")
     return completed({**output, "runId": child.id})
