@@ -127,7 +127,7 @@ class _Walk:
 
     def list(self, body: StepList, suffix: str, strategy: Strategy, *, is_stopping: bool) -> _Result:
         """How the list stands. What there is to do in it joins the plan."""
-        calls_before = len(self.plan.calls)
+        before = self._extent
         over: set[str] = set()
         dead: set[str] = set()
         failures: list[Failure] = []
@@ -158,14 +158,29 @@ class _Walk:
                 if is_stopping and isinstance(result, Failure) and result.record.state is StepState.CANCELLED:
                     # What comes behind it may have begun before; but the list did not come to its end.
                     failures.append(result)
-        if is_stopping or (failures and strategy is Strategy.ABORT):
-            self._stop_since(calls_before)
-            is_running = is_running and (len(self.plan.calls) > calls_before or bool(self.plan.stops) or bool(self.plan.settles))
+        if failures and strategy is Strategy.ABORT and not is_stopping:
+            # Once more, now that it is known that nothing may begin: a block that had begun and holds nothing yet has to end too.
+            self._forget_since(before)
+            stopping = self.list(body, suffix, strategy, is_stopping=True)
+            return _Standing.RUNNING if stopping is _Standing.RUNNING else _worst(failures)
+        if is_stopping:
+            self._stop_since(before[0])
+            is_running = is_running and (len(self.plan.calls) > before[0] or bool(self.plan.stops) or bool(self.plan.settles))
         if is_running:
             return _Standing.RUNNING
         if failures:
-            return next((item for item in failures if item.record.state is not StepState.CANCELLED), failures[0])
+            return _worst(failures)
         return _Standing.HELD if is_held else _Standing.WELL
+
+    @property
+    def _extent(self) -> tuple[int, int, int]:
+        """How much the plan holds: calls, stops, settles."""
+        return len(self.plan.calls), len(self.plan.stops), len(self.plan.settles)
+
+    def _forget_since(self, extent: tuple[int, int, int]) -> None:
+        """Takes everything out of the plan that came behind `extent`."""
+        for part, length in zip((self.plan.calls, self.plan.stops, self.plan.settles), extent, strict=True):
+            del part[length:]
 
     def _stop_since(self, index: int) -> None:
         """What was to be called is to be stopped instead, and what was to begin does not."""
@@ -231,15 +246,14 @@ class _Walk:
         """How a scope stands that has begun; when all in it has ended, it is to be settled."""
         is_late = record.deadline_at is not None and record.deadline_at <= self._now
         must_stop = is_stopping or is_late
-        before = len(self.plan.calls) + len(self.plan.stops) + len(self.plan.settles)
+        before = self._extent
         if place.step.type == FOREACH:
             result, failed = self._loop(place, record, is_stopping=must_stop)
         else:
             body = place.step.branches["steps"]
             result = self.list(body, place.suffix, place.step.strategy, is_stopping=must_stop)
             failed = tuple(key for key in (step.id + place.suffix for step in body.steps) if self._has_failed(key))
-        is_busy = len(self.plan.calls) + len(self.plan.stops) + len(self.plan.settles) > before
-        if result is _Standing.RUNNING or is_busy:
+        if result is _Standing.RUNNING or self._extent != before:
             return _Standing.RUNNING
         failure = result if isinstance(result, Failure) else None
         is_stopped = result is _Standing.HELD or (failure is not None and failure.record.state is StepState.CANCELLED)
@@ -248,7 +262,7 @@ class _Walk:
 
     def _loop(self, place: Place, record: StepRecord, *, is_stopping: bool) -> tuple[_Result, tuple[str, ...]]:
         """The turns of a loop: at most `limit` of them at a time, in order."""
-        step, before = place.step, len(self.plan.calls)
+        step, before = place.step, self._extent
         items = (record.output or {}).get("items")
         count = len(items) if isinstance(items, list) else 0
         failures: list[Failure] = []
@@ -272,13 +286,15 @@ class _Walk:
                     failures.append(result)
             running += result is _Standing.RUNNING
             is_held = is_held or result is _Standing.HELD
-        if failures and step.strategy is Strategy.ABORT:
-            self._stop_since(before)
+        if failures and step.strategy is Strategy.ABORT and not is_stopping:
+            # As in a list: what had begun in the other turns has to end, also where nothing is recorded yet that could be stopped.
+            self._forget_since(before)
+            stopping, _ = self._loop(place, record, is_stopping=True)
+            return (_Standing.RUNNING if stopping is _Standing.RUNNING else _worst(failures)), tuple(failed)
         if running:
             return _Standing.RUNNING, tuple(failed)
         if failures:
-            best = next((item for item in failures if item.record.state is not StepState.CANCELLED), failures[0])
-            return best, tuple(failed)
+            return _worst(failures), tuple(failed)
         return (_Standing.HELD if is_held else _Standing.WELL), tuple(failed)
 
     def _has_begun(self, body: StepList, suffix: str) -> bool:
@@ -319,6 +335,11 @@ class _Walk:
                 self.plan.calls.append(Call(instead, record))
                 return False
         return True
+
+
+def _worst(failures: list[Failure]) -> Failure:
+    """The first that failed by itself, else the first that was stopped."""
+    return next((item for item in failures if item.record.state is not StepState.CANCELLED), failures[0])
 
 
 def _ends_list(step: Step, strategy: Strategy) -> bool:

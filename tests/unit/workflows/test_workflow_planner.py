@@ -169,3 +169,36 @@ def test_turns_that_ended_well_are_passed_over_next_time() -> None:
     known["a[2]"] = replace(known["a[1]"], key="a[2]", state=FAILED)
     (settle,) = plan(definition, known, NOW, settled=settled).settles
     assert (settle.failed, settled) == (("l[2]",), {"l[0]", "l[1]"})
+
+
+def test_a_block_that_has_begun_but_holds_nothing_yet_ends_with_the_list_that_fails() -> None:
+    definition = workflow(
+        "  - id: p\n    type: parallel\n    steps:\n"
+        "      - {id: g, type: group, steps: [{id: a, type: x}]}\n      - {id: b, type: x}\n"
+        "      - {id: l, type: foreach, items: [1], steps: [{id: c, type: x}]}\n"
+    )
+    known = records(p=STARTED, g=STARTED, b=FAILED, l=(STARTED, {"items": [1]}))
+
+    todo = plan(definition, known, NOW)
+    assert ([settle.place.key for settle in todo.settles], calls(todo), stops(todo)) == (["g", "l"], [], [])
+    assert all(settle.is_stopped for settle in todo.settles)
+    known |= records(g=StepState.CANCELLED, l=(StepState.CANCELLED, {"items": [1]}))
+    (settle,) = plan(definition, known, NOW).settles
+    assert settle.failure is not None
+    assert (settle.place.key, settle.failure.record.key) == ("p", "b")
+
+
+def test_a_loop_whose_other_turns_were_lost_in_a_crash_fails() -> None:
+    inner = "steps: [{id: a, type: x}, {id: b, type: x}]"
+    definition = workflow("  - {id: l, type: foreach, items: [1, 2, 3], concurrency: 2, " + inner + "}\n")
+    known = records(l=(STARTED, {"items": [1, 2, 3]}), a_1=FAILED)
+
+    todo = plan(definition, known, NOW)
+    (settle,) = todo.settles
+    assert (settle.failure is not None and settle.failure.record.key, settle.failed, calls(todo)) == ("a[1]", ("l[1]",), [])
+    known |= records(a_0=WAITING)
+    assert stops(plan(definition, known, NOW)) == ["a[0]"]
+    known |= records(a_0=StepState.CANCELLED)
+    (settle,) = plan(definition, known, NOW).settles
+    assert settle.failure is not None
+    assert settle.failure.record.key == "a[1]"
