@@ -8,11 +8,12 @@ from pathlib import Path
 import httpx
 import pytest
 from sqlalchemy import Connection, update
-from tests.integration.workflow_support import ACTOR, finished, runtime_at, until
+from tests.integration.workflow_support import ACTOR, finished, runtime_at, start, until
 
 from bcce.api.app import create_app
 from bcce.api.streams import RunStreams
 from bcce.cli.runs import standing
+from bcce.kit.ids import RunId
 from bcce.runtime.runtime import Runtime, admin_token_path
 from bcce.storage.outbox import HEAD, assign_positions, head, outbox, outbox_cursors
 from bcce.workflows.model import DEFINITION_FORMAT, RunState
@@ -83,6 +84,100 @@ async def test_a_stream_goes_on_behind_the_last_event_that_was_seen(api: tuple[h
         assert told(rest.text) == everything[at + 1 :]
     over = await http.get(f"/api/v1/runs/{run_id}/events", headers={"Last-Event-ID": str(everything[-1][0])})
     assert over.status_code == 204
+
+
+async def listed(http: httpx.AsyncClient, query: str = "") -> list[str]:
+    """The ids of all pages of two, which are full but for the last one."""
+    found: list[str] = []
+    cursor = ""
+    while True:
+        answer = await http.get(f"/api/v1/runs?limit=2{query}{cursor}")
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        found += [run["id"] for run in page["items"]]
+        if page["next"] is None:
+            return found
+        cursor = f"&cursor={page['next']}"
+
+
+async def test_runs_are_listed_by_when_they_were_asked_for_and_children_hide_none(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, runtime = api
+    many = 'version: "1.0"\nname: many\nsteps:\n  - id: l\n    type: foreach\n    items: [1, 2, 3, 4, 5]\n    steps:\n'
+    many += "      - {id: w, type: workflow, workflow: greet, inputs: {name: x}, wait: false}\n"
+    before = await started(http)
+    parent = await start(runtime, many)
+    await finished(runtime, parent)
+    after = [await started(http) for _ in range(3)]
+
+    top = [*reversed(after), parent, before]
+    children = await listed(http, f"&parent={parent}")
+    assert await listed(http) == top
+    assert await listed(http, "&children=true") == [*top[:3], *children, *top[3:]]
+    assert len(children) == 5
+    assert await listed(http, "&workflow=greet") == [*top[:3], *children, before]
+    assert await listed(http, "&workflow=greet&children=false") == [*top[:3], before]
+    runs_of = (await http.get(f"/api/v1/runs?parent={parent}")).json()["items"]
+    assert {run["parentId"] for run in runs_of} == {parent}
+    assert [run["createdAt"] for run in runs_of] == sorted((run["createdAt"] for run in runs_of), reverse=True)
+
+
+async def test_runs_that_were_asked_for_at_the_same_moment_stand_on_one_page_each(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, runtime = api
+    ids = [await started(http) for _ in range(5)]
+    moment = (await runtime.workflows.run(ACTOR, RunId(ids[0])))[0].created_at
+    await runtime.db.write(lambda conn: conn.execute(update(runs).values(created_at=moment)) and None)
+
+    assert await listed(http) == sorted(ids, reverse=True)
+
+
+async def test_runs_are_found_by_states_subject_and_time(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, runtime = api
+    first, second, third = [await started(http) for _ in range(3)]
+    for run_id, state in ((first, "paused"), (second, "dead")):
+        await runtime.db.write(lambda conn, i=run_id, s=state: conn.execute(update(runs).where(runs.c.id == i).values(state=s)) and None)
+    about = update(runs).where(runs.c.id == third).values(subject="inc_1")
+    await runtime.db.write(lambda conn: conn.execute(about) and None)
+    middle = (await http.get(f"/api/v1/runs/{second}")).json()["createdAt"]
+
+    assert await listed(http, "&state=paused&state=dead") == [second, first]
+    assert await listed(http, "&state=dead") == [second]
+    assert await listed(http, "&subject=inc_1") == [third]
+    assert await listed(http, f"&since={middle}") == [third, second]
+    assert await listed(http, f"&until={middle}") == [first]
+    assert await listed(http, f"&since={middle}&until={middle}") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "said"),
+    [
+        ("state=dead&state=nosuch", 400, "there is no state 'nosuch'"),
+        ("cursor=run_nosuch", 400, "'run_nosuch' is no cursor of this list"),
+        ("cursor=%1b[2J", 400, "'[2J' is no cursor of this list"),
+        ("parent=run_nosuch", 404, "there is no run run_nosuch"),
+        ("since=yesterday", 400, "since is no time with a time zone: 'yesterday'"),
+        ("until=2026-01-02T03:04:05", 400, "until is no time with a time zone: '2026-01-02T03:04:05'"),
+    ],
+)
+async def test_a_list_of_runs_that_cannot_be_is_refused(api: tuple[httpx.AsyncClient, Runtime], query: str, status: int, said: str) -> None:
+    http, _ = api
+
+    refused = await http.get(f"/api/v1/runs?{query}")
+
+    assert (refused.status_code, refused.json()["detail"]) == (status, said)
+
+
+async def test_workflows_are_listed_in_pages(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, runtime = api
+    for name in ("alpha", "beta"):
+        await runtime.workflows.register(ACTOR, STEPS.replace("greet", name), f"{name}.yaml")
+    everything = [item["name"] for item in (await http.get("/api/v1/workflows")).json()["items"]]
+
+    first = (await http.get("/api/v1/workflows?limit=2")).json()
+    rest = (await http.get(f"/api/v1/workflows?cursor={first['next']}")).json()
+
+    assert everything == sorted(everything)
+    assert [item["name"] for item in first["items"]] == everything[:2]
+    assert ([item["name"] for item in rest["items"]], rest["next"]) == (everything[2:], None)
 
 
 @pytest.mark.parametrize("event_id", ["x", "-1", "²", "9" * 19, "9" * 20])

@@ -21,6 +21,7 @@ from bcce.runtime.runtime import Runtime, admin_token_path
 from bcce.security.actor import system_actor
 from bcce.storage.errors import DatabaseUnavailable
 from bcce.workflows.errors import UnknownRun
+from bcce.workflows.filters import RunFilter
 from bcce.workflows.logs.model import LogLine
 from bcce.workflows.model import completed
 from bcce.workflows.step_type import Done, Park, StepContext, StepOutcome
@@ -231,7 +232,7 @@ async def test_a_child_says_whose_it_is_and_a_wait_how_it_ended(opened: Runtime)
     steps = "  - {id: w, type: workflow, workflow: child}\n  - {id: t, type: wait, duration: 10ms}\n  - {id: e, type: emit, event: told}\n"
     run_id = await start(opened, text(steps))
     await finished(opened, run_id)
-    (child,) = await opened.workflows.runs(ACTOR, workflow="child")
+    (child,) = await opened.workflows.runs(ACTOR, RunFilter(workflow="child"))
 
     lines = said(await read(opened, run_id))
 

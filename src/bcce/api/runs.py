@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -12,14 +13,15 @@ from sqlalchemy import Connection
 
 from bcce.api.context import ActorDep, RuntimeDep, StreamsDep
 from bcce.api.wire import wire
-from bcce.kit.clock import format_time
+from bcce.kit.clock import format_time, parse_time
 from bcce.kit.errors import InvalidInput
 from bcce.kit.ids import RunId
-from bcce.kit.text import canonical_json
+from bcce.kit.text import canonical_json, clean
 from bcce.observability.correlation import current_correlation
 from bcce.runtime import Runtime
 from bcce.storage.outbox import OutboxRow, position_before
 from bcce.workflows.artifacts.model import BYTES, JSON, TEXT, file_name
+from bcce.workflows.filters import RunFilter
 from bcce.workflows.model import Run
 
 #: Enough for a lifetime of events, and what every database takes for a number.
@@ -71,13 +73,31 @@ async def start_run(name: str, given: NewRun, runtime: RuntimeDep, actor: ActorD
 async def list_runs(
     runtime: RuntimeDep,
     actor: ActorDep,
-    state: str | None = None,
+    state: Annotated[list[str] | None, Query()] = None,
     workflow: str | None = None,
+    subject: str | None = None,
+    parent: str | None = None,
+    children: bool | None = None,
+    since: str | None = None,
+    until: str | None = None,
     cursor: str | None = None,
     limit: int = Query(50, ge=1, le=500),
 ) -> dict[str, Any]:
-    """A page of runs."""
-    page = await runtime.workflows.runs(actor, before=cursor, limit=limit, state=state, workflow=workflow)
+    """A page of runs; `state` may stand there several times.
+
+    Runs that other runs started are left out, or the many of one run would hide all others; but where `children=true`, `parent` or
+    `workflow` asks for them.
+    """
+    wanted = RunFilter(
+        states=tuple(state or ()),
+        workflow=workflow,
+        subject=subject,
+        parent=RunId(parent) if parent is not None else None,
+        has_children=children if children is not None else workflow is not None,
+        since=_moment(since, "since"),
+        until=_moment(until, "until"),
+    )
+    page = await runtime.workflows.runs(actor, wanted, before=cursor, limit=limit)
     waiting = await runtime.groups.waited_for(actor, page)
     items = [{**wire(run), "waitingForGroup": waiting.get(run.id)} for run in page]
     return {"items": items, "next": page[-1].id if len(page) == limit else None}
@@ -203,6 +223,14 @@ async def _messages(events: AsyncIterator[OutboxRow | None]) -> AsyncIterator[by
 def _message(row: OutboxRow) -> bytes:
     event = {"type": row.type, "timestamp": format_time(row.at), "source": row.source, "data": dict(row.data)}
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (row.position, row.type.encode(), canonical_json(event))
+
+
+def _moment(text: str | None, name: str) -> datetime | None:
+    try:
+        return parse_time(text) if text is not None else None
+    except ValueError as error:
+        hint = "for example 2026-01-02T03:04:05Z; a + in an address is written %2B"
+        raise InvalidInput(f"{name} is no time with a time zone: {clean(text or '', limit=60)!r}", hint=hint) from error
 
 
 def _rung(runtime: Runtime, run: Run) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -10,9 +11,11 @@ from bcce.cli.client import Client, call, segment
 from bcce.cli.files import read_text, write_bytes
 from bcce.cli.output import json_option, show_item, show_list
 from bcce.cli.runs import follow, print_log, standing, told, tree
+from bcce.kit.clock import SystemClock, format_time, parse_time
 from bcce.kit.errors import InvalidInput
 from bcce.kit.text import clean
 
+_UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _COLUMNS = ("id", "workflow", "state", "waitingForGroup", "createdAt", "endedAt")
 #: What only the engine wants to know, and what is shown in another form.
 _UNSHOWN = frozenset(
@@ -38,15 +41,37 @@ def group() -> None:
 
 
 @group.command("list")
-@click.option("--state", help="Only runs in this state, such as failed.")
-@click.option("--workflow", help="Only runs of this workflow.")
+@click.option("--state", "states", multiple=True, metavar="STATE", help="Only runs in this state, such as failed; may be repeated.")
+@click.option("--workflow", help="Only runs of this workflow, also those that other runs started.")
+@click.option("--subject", help="Only runs about this, such as the id of an incident.")
+@click.option("--parent", metavar="RUN", help="Only runs that steps of this run started.")
+@click.option("--children", is_flag=True, help="Also runs that other runs started.")
+@click.option("--since", metavar="TIME", help="Only runs asked for since then: 2h for the last two hours, or 2026-01-02T03:04:05Z.")
+@click.option("--until", metavar="TIME", help="Only runs asked for before then.")
 @click.option("--cursor", help="Where the next page begins.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 500), help="How many at most.")
 @json_option
-def list_runs(state: str | None, workflow: str | None, cursor: str | None, limit: int, as_json: bool) -> None:
-    """List runs, newest first."""
-    page = call(lambda client: client.get("/api/v1/runs", state=state, workflow=workflow, cursor=cursor, limit=limit))
-    show_list(page["items"], _COLUMNS, as_json=as_json, following=page["next"])
+def list_runs(states: tuple[str, ...], children: bool, since: str | None, until: str | None, as_json: bool, **others: Any) -> None:
+    """List runs, newest first. Those that other runs started are left out, but with --children, --parent or --workflow."""
+    wanted = {**others, "state": list(states) or None, "children": True if children else None}
+    moments = {"since": _moment(since, "--since"), "until": _moment(until, "--until")}
+    page = call(lambda client: client.get("/api/v1/runs", **wanted, **moments))
+    columns = _COLUMNS if all(run["parentId"] is None for run in page["items"]) else (*_COLUMNS, "parentId")
+    show_list(page["items"], columns, as_json=as_json, following=page["next"])
+
+
+def _moment(text: str | None, option: str) -> str | None:
+    """A moment as the API takes it, from one or from how long ago it was."""
+    if text is None:
+        return None
+    try:
+        return format_time(parse_time(text))
+    except ValueError:
+        pass
+    ago = re.fullmatch(r"([0-9]{1,5})(s|m|h|d)", text)
+    if ago is None:
+        raise InvalidInput(f"{option} {clean(text, limit=60)!r} is no time", hint="for example 2h, 7d, or 2026-01-02T03:04:05Z")
+    return format_time(SystemClock().now() - int(ago[1]) * _UNITS[ago[2]])
 
 
 @group.command()

@@ -24,11 +24,13 @@ def group() -> None:
 
 
 @group.command("list")
+@click.option("--cursor", help="Where the next page begins.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 500), help="How many at most.")
 @json_option
-def list_workflows(as_json: bool) -> None:
+def list_workflows(cursor: str | None, limit: int, as_json: bool) -> None:
     """List workflows."""
-    page = call(lambda client: client.get("/api/v1/workflows"))
-    show_list(page["items"], ("name", "origin", "digest", "createdAt"), as_json=as_json)
+    page = call(lambda client: client.get("/api/v1/workflows", cursor=cursor, limit=limit))
+    show_list(page["items"], ("name", "origin", "digest", "createdAt"), as_json=as_json, following=page["next"])
 
 
 @group.command()
