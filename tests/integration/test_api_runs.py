@@ -166,6 +166,40 @@ async def test_a_list_of_runs_that_cannot_be_is_refused(api: tuple[httpx.AsyncCl
     assert (refused.status_code, refused.json()["detail"]) == (status, said)
 
 
+async def test_a_re_run_says_of_which_run_it_is_one_and_what_it_did_not_execute(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, runtime = api
+    first = await started(http)
+    await http.post(f"/api/v1/runs/{first}/signals/go", json={"payload": {}})
+    await finished(runtime, RunId(first))
+    again = (await http.post(f"/api/v1/runs/{first}/rerun", json={"step": "b"})).json()["runId"]
+    await http.post(f"/api/v1/runs/{again}/signals/go", json={"payload": {}})
+    await finished(runtime, RunId(again))
+
+    shown, source = [(await http.get(f"/api/v1/runs/{run_id}")).json() for run_id in (again, first)]
+    log = (await http.get(f"/api/v1/runs/{again}/logs")).json()["items"]
+    assert (shown["rerunOf"], shown["rerunFrom"]) == (first, "b")
+    assert [(step["key"], step["copied"]) for step in shown["steps"]] == [("a", True), ("b", False)]
+    assert log[0]["message"] == f"the run of greet was asked for: a re-run of {first} from the step b"
+    assert (source["rerunOf"], [step["copied"] for step in source["steps"]]) == (None, [False, False])
+
+
+async def test_a_run_shows_its_steps_in_the_order_in_which_they_stand_and_the_runs_it_started(
+    api: tuple[httpx.AsyncClient, Runtime],
+) -> None:
+    http, runtime = api
+    text = 'version: "1.0"\nname: up\nsteps:\n  - id: g\n    type: group\n    steps:\n'
+    text += "      - {id: w, type: workflow, workflow: greet, inputs: {name: x}, wait: false}\n  - {id: z, type: set, n: 1}\n"
+    run_id = await start(runtime, text)
+    await finished(runtime, run_id)
+
+    shown = (await http.get(f"/api/v1/runs/{run_id}")).json()
+
+    assert [(node["key"], node["depth"]) for node in shown["outline"]["nodes"]] == [("g", 0), ("w", 1), ("z", 0)]
+    assert (shown["outline"]["done"], shown["outline"]["known"]) == (3, 3)
+    assert [(child["workflow"], child["parentKey"]) for child in shown["children"]] == [("greet", "w")]
+    assert shown["children"][0]["id"] == next(step["output"]["runId"] for step in shown["steps"] if step["key"] == "w")
+
+
 async def test_workflows_are_listed_in_pages(api: tuple[httpx.AsyncClient, Runtime]) -> None:
     http, runtime = api
     for name in ("alpha", "beta"):
@@ -294,6 +328,8 @@ async def test_a_run_that_waits_for_its_turn_says_for_which_group(api: tuple[htt
     first = await started(http)
     await until(runtime, first, lambda _, records: "b" in records)  # type: ignore[arg-type]  # ids are text
     second = await started(http)
+    asked = (await http.get(f"/api/v1/runs/{second}/logs")).json()["items"]
+    assert [line["message"] for line in asked] == ["the run of greet was asked for; it waits for its turn in the group one at a time"]
 
     page = (await http.get("/api/v1/runs", params={"state": "queued"})).json()["items"]
     shown = (await http.get(f"/api/v1/runs/{second}")).json()
@@ -303,3 +339,8 @@ async def test_a_run_that_waits_for_its_turn_says_for_which_group(api: tuple[htt
     holder = (await http.get(f"/api/v1/runs/{first}")).json()
     assert list(standing(holder)) == ["  has its turn in the concurrency group one at a time (at most 1 at a time)"]
     assert (await http.post(f"/api/v1/runs/{second}/pause")).json()["code"] == "run-queued"
+    await http.post(f"/api/v1/runs/{first}/cancel")
+    await until(runtime, RunId(second), lambda _, records: "b" in records)
+    has_turn = (await http.get(f"/api/v1/runs/{second}/logs")).json()["items"]
+    assert has_turn[1]["message"] == "the run has its turn, and begins"
+    assert has_turn[1]["seq"] != has_turn[0]["seq"]

@@ -23,6 +23,7 @@ from bcce.storage.outbox import OutboxRow, position_before
 from bcce.workflows.artifacts.model import BYTES, JSON, TEXT, file_name
 from bcce.workflows.filters import RunFilter
 from bcce.workflows.model import Run
+from bcce.workflows.overview import overview
 
 #: Enough for a lifetime of events, and what every database takes for a number.
 _EVENT_ID = re.compile(r"[0-9]{1,18}")
@@ -105,11 +106,19 @@ async def list_runs(
 
 @router.get("/runs/{run_id}", summary="Show a run with its steps")
 async def show_run(run_id: str, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
-    """One run."""
+    """One run. `outline` has its steps in the order in which they stand in each other; `steps` has every attempt, as they began."""
     run, steps = await runtime.workflows.run(actor, RunId(run_id))
     place = await runtime.groups.standing(actor, run.id)
     lanes = await runtime.integrations.of(actor, run.id)
-    return {**wire(run), "concurrency": wire(place) if place is not None else None, "integrations": wire(lanes), "steps": wire(steps)}
+    seen = await overview(runtime.db, runtime.workflows, run, steps)
+    return {
+        **wire(run),
+        "concurrency": wire(place) if place is not None else None,
+        "integrations": wire(lanes),
+        "children": wire(seen.children),
+        "outline": wire(seen.outline),
+        "steps": [{**wire(step), "copied": step.key in seen.copied} for step in steps],
+    }
 
 
 @router.get("/runs/{run_id}/artifacts", summary="List what a run's steps left, in the order in which it was stored")

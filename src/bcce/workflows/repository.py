@@ -346,6 +346,13 @@ def make_current(conn: Connection, values: Mapping[str, object]) -> None:
     conn.execute(update(definitions).where(same_name).values(is_current=definitions.c.id == values["id"]))
 
 
+def runs_started_by(conn: Connection, run_id: RunId) -> list[tuple[RunId, str, RunState, str | None]]:
+    """Id, workflow, state and parent_key of the runs that steps of this one started, the first first."""
+    columns = (runs.c.id, runs.c.workflow, runs.c.state, runs.c.parent_key)
+    rows = conn.execute(select(*columns).where(runs.c.parent_id == run_id).order_by(runs.c.created_at, runs.c.id))
+    return [(RunId(row.id), row.workflow, RunState(row.state), row.parent_key) for row in rows]
+
+
 def list_runs(conn: Connection, tenant_id: TenantId, wanted: RunFilter, *, before: Run | None, limit: int) -> list[Run]:
     """The tenant's runs that are wanted, newest first, from behind the run `before`.
 

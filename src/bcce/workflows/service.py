@@ -218,14 +218,17 @@ class WorkflowService:
         source: Run,
         definition: WorkflowDefinition,
         *,
+        step: str,
         inputs: tuple[Mapping[str, object], Mapping[str, Hidden]],
     ) -> RunId:
         """Starts a run of `definition`, that of `source`, inside the caller's transaction; its first records are the caller's to write.
 
         Args:
+            step: where it begins.
             inputs: what everybody may see of them, and what the secret ones were given.
         """
         about = {name: getattr(source, name) for name in ("definition_id", "definition_format", "workflow", "subject")}
+        about |= {"rerun_of": source.id, "rerun_from": step}
         # One epoch is gone, so whoever claims it reads what is recorded.
         return self._insert(
             actor,
@@ -265,6 +268,8 @@ class WorkflowService:
         conn.execute(insert(runs), [{**row, **about, **fixed, **parent}])
         put_secret_inputs(conn, run_id, actor.tenant_id, inputs[1])
         data = {"workflowId": run_id, "workflow": about["workflow"], "subject": about["subject"]}
+        if "rerun_of" in about:
+            data |= {"rerunOf": about["rerun_of"], "rerunFrom": about["rerun_from"]}
         if turn is not None:
             turn.enter(conn, run_id, actor.tenant_id)
             data["group"] = turn.group

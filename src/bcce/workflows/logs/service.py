@@ -20,7 +20,7 @@ from bcce.storage.outbox import OutboxRow, head, position_before, read_after
 from bcce.workflows.errors import UnknownRun
 from bcce.workflows.logs import repository
 from bcce.workflows.logs.model import LogLine
-from bcce.workflows.logs.narration import When, narrate, step_of
+from bcce.workflows.logs.narration import HAS_WAITED, When, narrate, step_of
 from bcce.workflows.model import Run
 from bcce.workflows.repository import LIVE, get_run
 from bcce.workflows.service import WorkflowService
@@ -117,7 +117,7 @@ def _read(conn: Connection, run: Run, place: _Place | None, limit: int, step: st
         said = repository.lines_of(conn, run.id, [row.id for row in own]) if own else {}
         for row in own:
             skip = place.seen if row.position == place.position else 0
-            for index, line in enumerate(_lines(row, said.get(row.id, ()), when)):
+            for index, line in enumerate(_lines(run, row, said.get(row.id, ()), when)):
                 if index < skip or (step is not None and (line.step is None or step not in (line.step, step_of(line.step)))):
                     continue
                 lines.append(line)
@@ -133,7 +133,7 @@ def _page(lines: Sequence[LogLine], following: str | None, follow: str | None) -
     return LogPage(lines=tuple(sorted(lines, key=lambda line: line.at)), next=following, follow=follow or following or "")
 
 
-def _lines(row: OutboxRow, said: Sequence[Mapping[str, Any]], when: When) -> Iterator[LogLine]:
+def _lines(run: Run, row: OutboxRow, said: Sequence[Mapping[str, Any]], when: When) -> Iterator[LogLine]:
     """What was said before the event, then the event's own line."""
     key = row.data.get("stepId") if row.type.startswith("step.") or row.type in ("workflow.event", "notification.requested") else None
     step = str(key) if key is not None else None
@@ -145,7 +145,8 @@ def _lines(row: OutboxRow, said: Sequence[Mapping[str, Any]], when: When) -> Ite
         yield LogLine(
             seq=f"{row.position}.{index}", at=parse_time(line["at"]), level=line["level"], message=line["text"], facts=facts, **about
         )
-    own = narrate(row.type, row.data, when)
+    # A run that need not wait begins in the very moment in which it is asked for.
+    own = narrate(row.type, {**row.data, HAS_WAITED: row.at > run.created_at}, when)
     if own is not None:
         message = clean(mask_text(own.message), limit=2000)
         yield LogLine(seq=f"{row.position}.{index + 1}", at=row.at, level=own.level, message=message, facts={}, **about)
