@@ -9,8 +9,10 @@ import click
 
 from bcce.cli.client import Client, call, segment
 from bcce.cli.files import read_text, write_bytes
+from bcce.cli.following import follow
+from bcce.cli.logs import print_log
 from bcce.cli.output import json_option, show_item, show_list
-from bcce.cli.runs import follow, print_log, standing, told, tree
+from bcce.cli.runs import about, standing, told, tree
 from bcce.kit.clock import SystemClock, format_time, parse_time
 from bcce.kit.errors import InvalidInput
 from bcce.kit.text import clean
@@ -31,6 +33,10 @@ _UNSHOWN = frozenset(
         "suspect",
         "concurrency",
         "integrations",
+        "children",
+        "outline",
+        "rerunOf",
+        "rerunFrom",
     }
 )
 
@@ -78,13 +84,14 @@ def _moment(text: str | None, option: str) -> str | None:
 @click.argument("run_id")
 @json_option
 def show(run_id: str, as_json: bool) -> None:
-    """Show a run with its steps."""
+    """Show a run with its steps, each below the block that holds it, and the runs that they started."""
     run = call(lambda client: client.get(f"/api/v1/runs/{segment(run_id)}"))
     if as_json:
         show_item(run, as_json=True)
         return
     show_item(run, as_json=False, skip=_UNSHOWN)
-    for line in (*standing(run), *tree(run), *told(run)):
+    steps = (line.text for line in tree(run, SystemClock().now()))
+    for line in (*about(run), *standing(run), *steps, *told(run)):
         click.echo(line)
 
 

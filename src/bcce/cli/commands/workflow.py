@@ -10,8 +10,8 @@ import click
 from bcce.cli.client import Client, call, segment
 from bcce.cli.commands.run import read_inputs
 from bcce.cli.files import STDIN, read_text
+from bcce.cli.following import follow
 from bcce.cli.output import json_option, show_item, show_list
-from bcce.cli.runs import follow
 from bcce.kit.errors import BcceError, ExitCode
 from bcce.kit.findings import Finding, Severity, Verdict
 from bcce.kit.sarif import sarif_log
