@@ -200,6 +200,31 @@ async def test_a_run_shows_its_steps_in_the_order_in_which_they_stand_and_the_ru
     assert shown["children"][0]["id"] == next(step["output"]["runId"] for step in shown["steps"] if step["key"] == "w")
 
 
+async def test_inputs_that_were_typed_are_read_by_their_type(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, _ = api
+    body = {"inputs": {"name": "you"}, "texts": {"name": "5"}}
+    first = (await http.post("/api/v1/workflows/greet/runs", json=body)).json()["runId"]
+    await http.post(f"/api/v1/runs/{first}/signals/go", json={"payload": {}})
+    again = await http.post(f"/api/v1/runs/{first}/rerun", json={"step": "a", "texts": {"name": "true"}})
+
+    shown = [(await http.get(f"/api/v1/runs/{run_id}")).json()["inputs"] for run_id in (first, again.json()["runId"])]
+    assert shown == [{"name": "5"}, {"name": "true"}]
+
+
+async def test_a_log_of_a_step_that_there_is_not_names_those_that_have_one(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, runtime = api
+    run_id = await started(http)
+    await until(runtime, RunId(run_id), lambda _, records: "b" in records)
+
+    refused = await http.get(f"/api/v1/runs/{run_id}/logs?step=nosuch")
+    unknown = await http.get("/api/v1/runs/run_nosuch/logs")
+
+    assert (refused.status_code, refused.json()["detail"]) == (400, f"run {run_id} has no step 'nosuch'")
+    assert refused.json()["hint"] == "steps that have lines: a, b"
+    assert (await http.get(f"/api/v1/runs/{run_id}/logs?step=a")).json()["items"]
+    assert "`bcce run list`" in unknown.json()["hint"]
+
+
 async def test_workflows_are_listed_in_pages(api: tuple[httpx.AsyncClient, Runtime]) -> None:
     http, runtime = api
     for name in ("alpha", "beta"):
@@ -311,6 +336,7 @@ async def test_a_run_is_paused_resumed_and_cancelled(api: tuple[httpx.AsyncClien
         ("/api/v1/workflows/none/runs", {}, 404),
         ("/api/v1/workflows/greet/runs", {"inputs": {"name": 5}}, 400),
         ("/api/v1/workflows/greet/runs", {"inputs": {}}, 400),
+        ("/api/v1/workflows/greet/runs", {"texts": {"nosuch": "x"}}, 400),
         ("/api/v1/workflows/greet/runs", {"inputs": {"name": "x"}, "version": "abcdef0"}, 404),
         ("/api/v1/runs/run_none/cancel", {}, 404),
         ("/api/v1/runs/run_none/rerun", {"step": "b"}, 404),

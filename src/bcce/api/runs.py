@@ -32,21 +32,26 @@ router = APIRouter(prefix="/api/v1", tags=["runs"])
 
 
 class NewRun(BaseModel):
-    """A run to start. `version` is the beginning of a digest; null for the present text."""
+    """A run to start. `version` is the beginning of a digest; null for the present text.
+
+    `texts` are inputs as somebody typed them, which win over `inputs`: those of type `string` are the text as it is, all others are JSON.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     inputs: dict[str, Any] = Field(default_factory=dict)
+    texts: dict[str, str] = Field(default_factory=dict)
     version: str | None = Field(default=None, pattern=r"^(sha256:)?[0-9a-f]{6,64}$")
 
 
 class Rerun(BaseModel):
-    """A run that begins at a step of another one; `inputs` replace some of its inputs."""
+    """A run that begins at a step of another one; `inputs`, and `texts` as in a new run, replace some of its inputs."""
 
     model_config = ConfigDict(extra="forbid")
 
     step: str = Field(min_length=1, max_length=64)
     inputs: dict[str, Any] = Field(default_factory=dict)
+    texts: dict[str, str] = Field(default_factory=dict)
 
 
 class Signal(BaseModel):
@@ -63,7 +68,8 @@ async def start_run(name: str, given: NewRun, runtime: RuntimeDep, actor: ActorD
     correlation = current_correlation() or runtime.ids.new("cor")
 
     def write(conn: Connection) -> RunId:
-        return runtime.workflows.start(actor, conn, workflow=name, inputs=given.inputs, correlation_id=correlation, version=given.version)
+        asked: dict[str, Any] = {"inputs": given.inputs, "texts": given.texts, "version": given.version}
+        return runtime.workflows.start(actor, conn, workflow=name, correlation_id=correlation, **asked)
 
     run_id = await runtime.db.write(write)
     runtime.ring(run_id)
@@ -191,7 +197,7 @@ async def retry_run(run_id: str, runtime: RuntimeDep, actor: ActorDep) -> dict[s
 @router.post("/runs/{run_id}/rerun", status_code=201, summary="Start a new run that begins at a step of this one")
 async def rerun_run(run_id: str, given: Rerun, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
     """The new run's id."""
-    new_id = await runtime.runs.rerun(actor, RunId(run_id), step=given.step, inputs=given.inputs)
+    new_id = await runtime.runs.rerun(actor, RunId(run_id), step=given.step, inputs=given.inputs, texts=given.texts)
     runtime.ring(new_id)
     return {"runId": new_id, "rerunOf": run_id}
 

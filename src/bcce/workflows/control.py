@@ -21,7 +21,7 @@ from bcce.workflows.artifacts.service import ArtifactStore
 from bcce.workflows.askers.repository import How, add_asker, copy_askers
 from bcce.workflows.definition import CONDITION, FOREACH, StepList
 from bcce.workflows.errors import NotRepeatable, RunEnded, RunQueued, UnknownRun
-from bcce.workflows.inputs import Hidden, complete_inputs, parted
+from bcce.workflows.inputs import Hidden, complete_inputs, inputs_of_texts, parted
 from bcce.workflows.inputs.repository import get_secret_inputs
 from bcce.workflows.integrations.repository import reopen_lanes
 from bcce.workflows.journal import record_fact
@@ -181,8 +181,13 @@ class RunControl:
 
         return await self._db.write(write)
 
-    async def rerun(self, actor: Actor, run_id: RunId, *, step: str, inputs: Mapping[str, object]) -> RunId:
+    async def rerun(
+        self, actor: Actor, run_id: RunId, *, step: str, inputs: Mapping[str, object], texts: Mapping[str, str] | None = None
+    ) -> RunId:
         """Starts a new run that begins at `step`: what the step waits for is taken over from `run_id`, and `inputs` replace its inputs.
+
+        Args:
+            texts: more inputs, as somebody typed them: read by the type that each is declared with, they win.
 
         Raises:
             UnknownRun: there is no such run.
@@ -194,14 +199,15 @@ class RunControl:
         source, _ = await self._workflows.run(actor, run_id)
         definition = await self._workflows.load(source.definition_id, source.definition_format)
         kept = taken_over(definition, step)
-        complete = complete_inputs(definition, {**source.inputs, **inputs})
+        fresh = {**inputs, **inputs_of_texts(definition, texts or {})}
+        complete = complete_inputs(definition, {**source.inputs, **fresh})
 
         def write(conn: Connection) -> RunId:
             records = repository.get_records(conn, run_id)
             check_ended(definition, step, records)
             shown, given = parted(definition, complete)
             # Of what was not given anew only the mask is known here.
-            hidden: dict[str, Hidden] = {**get_secret_inputs(conn, run_id), **{name: given[name] for name in given.keys() & inputs.keys()}}
+            hidden: dict[str, Hidden] = {**get_secret_inputs(conn, run_id), **{name: given[name] for name in given.keys() & fresh.keys()}}
             new_id = self._workflows.insert_like(actor, conn, source, definition, step=step, inputs=(shown, hidden))
             self._before_again(actor, conn, source, new_id)
             # The inputs and what is taken over are still those of whoever asked for the first one.

@@ -27,7 +27,7 @@ from bcce.workflows.expressions import Expressions
 from bcce.workflows.filters import ALL_RUNS, RunFilter
 from bcce.workflows.form import refusal
 from bcce.workflows.graph import GraphFormat, render
-from bcce.workflows.inputs import Hidden, complete_inputs, parted
+from bcce.workflows.inputs import Hidden, complete_inputs, inputs_of_texts, parted
 from bcce.workflows.inputs.repository import put_secret_inputs
 from bcce.workflows.integrations.repository import open_lanes
 from bcce.workflows.journal import record_fact
@@ -165,6 +165,7 @@ class WorkflowService:
         workflow: str,
         inputs: Mapping[str, object],
         correlation_id: str,
+        texts: Mapping[str, str] | None = None,
         subject: str | None = None,
         version: str | None = None,
         child: Child | None = None,
@@ -173,6 +174,7 @@ class WorkflowService:
 
         Args:
             inputs: those that the workflow asks for; a secret one may be given a `SealedText`.
+            texts: more inputs, as somebody typed them: read by the type that each is declared with, they win.
             version: the beginning of the digest of the text to use; None for the present one.
             child: set when another run starts it.
 
@@ -188,7 +190,7 @@ class WorkflowService:
             raise UnknownWorkflow(what, hint="`bcce workflow list` shows which there are")
         row = rows[0]
         definition = self._read(row, row["format"])
-        shown, hidden = parted(definition, complete_inputs(definition, inputs))
+        shown, hidden = parted(definition, complete_inputs(definition, {**inputs, **inputs_of_texts(definition, texts or {})}))
         turn = self.turn_of(definition, shown)
         if turn is not None and child is not None and child.is_awaited:
             check_no_circle(conn, turn, actor.tenant_id, child.parent_id)

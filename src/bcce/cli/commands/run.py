@@ -129,7 +129,7 @@ def resume(run_id: str, as_json: bool) -> None:
 @group.command()
 @click.argument("run_id")
 @click.option("--from", "step", help="Start a new run that begins at this step; without it the steps that failed are tried again.")
-@click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="With --from: another input. JSON, else text.")
+@click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="With --from: another input; text or JSON, as its type says.")
 @json_option
 def retry(run_id: str, step: str | None, inputs: tuple[str, ...], as_json: bool) -> None:
     """Try the steps again that did not end well, or run again from a step."""
@@ -138,7 +138,7 @@ def retry(run_id: str, step: str | None, inputs: tuple[str, ...], as_json: bool)
             raise InvalidInput("--input needs --from", hint="a run that goes on keeps its inputs")
         _change(run_id, "retry", as_json)
         return
-    body = {"step": step, "inputs": read_inputs(inputs, None)}
+    body = {"step": step, **read_inputs(inputs, None)}
     show_item(call(lambda client: client.post(f"/api/v1/runs/{segment(run_id)}/rerun", body)), as_json=as_json)
 
 
@@ -219,8 +219,8 @@ async def find_artifact(client: Client, path: str, wanted: str) -> str:
     return next(iter(found.values()))
 
 
-def read_inputs(pairs: tuple[str, ...], file: str | None) -> dict[str, Any]:
-    """Inputs from a JSON file and from `NAME=VALUE` pairs, which win; a value that is JSON is read as such.
+def read_inputs(pairs: tuple[str, ...], file: str | None) -> dict[str, dict[str, Any]]:
+    """`inputs` from a JSON file, and `texts` from `NAME=VALUE` pairs, which the workflow's own types are read from.
 
     Raises:
         InvalidInput: no file, no JSON object, or a pair without a name.
@@ -234,15 +234,13 @@ def read_inputs(pairs: tuple[str, ...], file: str | None) -> dict[str, Any]:
         if not isinstance(loaded, dict):
             raise InvalidInput(f"the inputs in {file} are no JSON object", hint='for example {"host": "web1"}')
         found |= loaded
+    texts: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not name or not equals:
             raise InvalidInput(f"{clean(pair, limit=60)!r} is no NAME=VALUE", hint="for example --input host=web1")
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
-    return found
+        texts[name] = value
+    return {"inputs": found, "texts": texts}
 
 
 def _change(run_id: str, what: str, as_json: bool) -> None:

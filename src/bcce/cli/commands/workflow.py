@@ -83,13 +83,13 @@ def _tell(file: str, result: dict[str, Any], form: Literal["text", "json", "sari
 
 @group.command("run")
 @click.argument("name")
-@click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="An input. JSON, else text.")
+@click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="An input; text if its type is string, else JSON.")
 @click.option("--inputs", "file", metavar="FILE|-", help="A JSON file with inputs.")
 @click.option("--detach", is_flag=True, help="Only start it; a server has to advance it.")
 @json_option
 def run_workflow(name: str, inputs: tuple[str, ...], file: str | None, detach: bool, as_json: bool) -> int:
     """Start a run and follow it to its end. Exit 1: it did not end well."""
-    body = {"inputs": read_inputs(inputs, file)}
+    body = read_inputs(inputs, file)
 
     async def begin(client: Client) -> int:
         started = await client.post(f"/api/v1/workflows/{segment(name)}/runs", body)

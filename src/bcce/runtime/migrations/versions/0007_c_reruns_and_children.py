@@ -6,7 +6,7 @@ from alembic import op
 from bcce.storage.types import Id, Name
 
 revision = "0007_c"
-down_revision = "0006"
+down_revision = "0007_a2"
 branch_labels = None
 depends_on = None
 
