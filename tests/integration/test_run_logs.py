@@ -151,7 +151,9 @@ async def test_a_step_is_chosen_by_its_id_in_all_turns_or_by_one_key(opened: Run
 
     assert {line.step for line in await read(opened, run_id, step="look")} == {"look[0]", "look[1]"}
     assert said(await read(opened, run_id, step="look[1]")) == [("look[1]", "began (work)"), ("look[1]", "y"), ("look[1]", "completed")]
-    assert await read(opened, run_id, step="nothing") == []
+    assert await read(opened, run_id, step="each") != []
+    with pytest.raises(InvalidInput, match="has no step 'nothing'"):
+        await read(opened, run_id, step="nothing")
 
 
 async def test_a_long_call_is_heard_while_it_goes_on(opened: Runtime) -> None:

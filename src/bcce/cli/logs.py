@@ -18,11 +18,12 @@ _QUIET_LOOKS = 2
 
 async def print_log(client: Client, run_id: str, *, step: str | None, follows: bool, as_json: bool) -> None:
     """Prints the log from its beginning; with `follows` until the run is over."""
-    cursor, is_over, quiet = None, False, 0
+    cursor, is_over, quiet, is_empty = None, False, 0, True
     while True:
         if follows:
             is_over = (await client.get(f"/api/v1/runs/{segment(run_id)}"))["state"] in OVER
         page = await client.get(f"/api/v1/runs/{segment(run_id)}/logs", step=step, cursor=cursor)
+        is_empty = is_empty and not page["items"]
         for line in page["items"]:
             click.echo(json.dumps(line, ensure_ascii=False) if as_json else log_text(line))
         cursor = page["follow"]
@@ -31,6 +32,8 @@ async def print_log(client: Client, run_id: str, *, step: str | None, follows: b
         # On a server the last events get their positions a moment after the run has ended.
         quiet = quiet + 1 if is_over and not page["items"] else 0
         if not follows or quiet == _QUIET_LOOKS:
+            if is_empty and step is not None:
+                click.echo(f"step {clean(step, limit=80)} has not begun, so it has no lines", err=True)
             return
         await asyncio.sleep(_LOOK_S)
 

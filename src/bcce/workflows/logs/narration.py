@@ -79,7 +79,19 @@ def _retried(data: Mapping[str, object], when: When) -> Said:
     return Said("warning", f"failed{_took(data)}: {_reason(data)}{until}")
 
 
-_LINES: dict[str, Callable[[Mapping[str, object], When], Said]] = {
+def _decided(data: Mapping[str, object], when: When) -> Said | None:
+    what, why = data.get("decision"), data.get("comment") or data.get("reason")
+    tail = f" (approval {data.get('approvalId')})" + (f": {why}" if why else "")
+    if what == "approve":
+        return Said("info", f"{_by(data)} agreed{tail}")
+    if what == "reject":
+        return Said("warning", f"{_by(data)} refused{tail}")
+    if what == "revoke":
+        return Said("warning", f"{_by(data)} took the approval back{tail}")
+    return Said("warning", f"nobody answered in time{tail}") if what == "expire" else None
+
+
+_LINES: dict[str, Callable[[Mapping[str, object], When], Said | None]] = {
     "workflow.started": _started,
     "workflow.waiting": _waiting,
     "workflow.completed": lambda data, when: Said("info", f"the run ended well{_took(data)}"),
@@ -93,6 +105,7 @@ _LINES: dict[str, Callable[[Mapping[str, object], When], Said]] = {
     "workflow.recovered": lambda data, when: Said("warning", "suspect: its worker died or broke, and the run is taken up again"),
     "workflow.event": lambda data, when: Said("info", f"published the event {data.get('event')}"),
     "notification.requested": lambda data, when: Said("info", f"asked that people be told: {data.get('title')}"),
+    "approval.decided": _decided,
     "step.started": lambda data, when: Said("info", f"began ({data.get('stepType')})"),
     "step.completed": lambda data, when: Said("info", f"completed{_took(data)}"),
     "step.failed": lambda data, when: Said("error", f"failed{_took(data)}: {_reason(data)}"),
