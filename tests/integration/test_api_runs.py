@@ -8,11 +8,12 @@ from pathlib import Path
 import httpx
 import pytest
 from sqlalchemy import Connection, update
-from tests.integration.workflow_support import ACTOR, finished, runtime_at, until
+from tests.integration.workflow_support import ACTOR, finished, runtime_at, start, until
 
 from bcce.api.app import create_app
 from bcce.api.streams import RunStreams
 from bcce.cli.runs import standing
+from bcce.kit.ids import RunId
 from bcce.runtime.runtime import Runtime, admin_token_path
 from bcce.storage.outbox import HEAD, assign_positions, head, outbox, outbox_cursors
 from bcce.workflows.model import DEFINITION_FORMAT, RunState
@@ -83,6 +84,159 @@ async def test_a_stream_goes_on_behind_the_last_event_that_was_seen(api: tuple[h
         assert told(rest.text) == everything[at + 1 :]
     over = await http.get(f"/api/v1/runs/{run_id}/events", headers={"Last-Event-ID": str(everything[-1][0])})
     assert over.status_code == 204
+
+
+async def listed(http: httpx.AsyncClient, query: str = "") -> list[str]:
+    """The ids of all pages of two, which are full but for the last one."""
+    found: list[str] = []
+    cursor = ""
+    while True:
+        answer = await http.get(f"/api/v1/runs?limit=2{query}{cursor}")
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        found += [run["id"] for run in page["items"]]
+        if page["next"] is None:
+            return found
+        cursor = f"&cursor={page['next']}"
+
+
+async def test_runs_are_listed_by_when_they_were_asked_for_and_children_hide_none(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, runtime = api
+    many = 'version: "1.0"\nname: many\nsteps:\n  - id: l\n    type: foreach\n    items: [1, 2, 3, 4, 5]\n    steps:\n'
+    many += "      - {id: w, type: workflow, workflow: greet, inputs: {name: x}, wait: false}\n"
+    before = await started(http)
+    parent = await start(runtime, many)
+    await finished(runtime, parent)
+    after = [await started(http) for _ in range(3)]
+
+    top = [*reversed(after), parent, before]
+    children = await listed(http, f"&parent={parent}")
+    assert await listed(http) == top
+    assert await listed(http, "&children=true") == [*top[:3], *children, *top[3:]]
+    assert len(children) == 5
+    assert await listed(http, "&workflow=greet") == [*top[:3], *children, before]
+    assert await listed(http, "&workflow=greet&children=false") == [*top[:3], before]
+    runs_of = (await http.get(f"/api/v1/runs?parent={parent}")).json()["items"]
+    assert {run["parentId"] for run in runs_of} == {parent}
+    assert [run["createdAt"] for run in runs_of] == sorted((run["createdAt"] for run in runs_of), reverse=True)
+
+
+async def test_runs_that_were_asked_for_at_the_same_moment_stand_on_one_page_each(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, runtime = api
+    ids = [await started(http) for _ in range(5)]
+    moment = (await runtime.workflows.run(ACTOR, RunId(ids[0])))[0].created_at
+    await runtime.db.write(lambda conn: conn.execute(update(runs).values(created_at=moment)) and None)
+
+    assert await listed(http) == sorted(ids, reverse=True)
+
+
+async def test_runs_are_found_by_states_subject_and_time(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, runtime = api
+    first, second, third = [await started(http) for _ in range(3)]
+    for run_id, state in ((first, "paused"), (second, "dead")):
+        await runtime.db.write(lambda conn, i=run_id, s=state: conn.execute(update(runs).where(runs.c.id == i).values(state=s)) and None)
+    about = update(runs).where(runs.c.id == third).values(subject="inc_1")
+    await runtime.db.write(lambda conn: conn.execute(about) and None)
+    middle = (await http.get(f"/api/v1/runs/{second}")).json()["createdAt"]
+
+    assert await listed(http, "&state=paused&state=dead") == [second, first]
+    assert await listed(http, "&state=dead") == [second]
+    assert await listed(http, "&subject=inc_1") == [third]
+    assert await listed(http, f"&since={middle}") == [third, second]
+    assert await listed(http, f"&until={middle}") == [first]
+    assert await listed(http, f"&since={middle}&until={middle}") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "said"),
+    [
+        ("state=dead&state=nosuch", 400, "there is no state 'nosuch'"),
+        ("cursor=run_nosuch", 400, "'run_nosuch' is no cursor of this list"),
+        ("cursor=%1b[2J", 400, "'[2J' is no cursor of this list"),
+        ("parent=run_nosuch", 404, "there is no run run_nosuch"),
+        ("since=yesterday", 400, "since is no time with a time zone: 'yesterday'"),
+        ("until=2026-01-02T03:04:05", 400, "until is no time with a time zone: '2026-01-02T03:04:05'"),
+    ],
+)
+async def test_a_list_of_runs_that_cannot_be_is_refused(api: tuple[httpx.AsyncClient, Runtime], query: str, status: int, said: str) -> None:
+    http, _ = api
+
+    refused = await http.get(f"/api/v1/runs?{query}")
+
+    assert (refused.status_code, refused.json()["detail"]) == (status, said)
+
+
+async def test_a_re_run_says_of_which_run_it_is_one_and_what_it_did_not_execute(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, runtime = api
+    first = await started(http)
+    await http.post(f"/api/v1/runs/{first}/signals/go", json={"payload": {}})
+    await finished(runtime, RunId(first))
+    again = (await http.post(f"/api/v1/runs/{first}/rerun", json={"step": "b"})).json()["runId"]
+    await http.post(f"/api/v1/runs/{again}/signals/go", json={"payload": {}})
+    await finished(runtime, RunId(again))
+
+    shown, source = [(await http.get(f"/api/v1/runs/{run_id}")).json() for run_id in (again, first)]
+    log = (await http.get(f"/api/v1/runs/{again}/logs")).json()["items"]
+    assert (shown["rerunOf"], shown["rerunFrom"]) == (first, "b")
+    assert [(step["key"], step["copied"]) for step in shown["steps"]] == [("a", True), ("b", False)]
+    assert log[0]["message"] == f"the run of greet was asked for: a re-run of {first} from the step b"
+    assert (source["rerunOf"], [step["copied"] for step in source["steps"]]) == (None, [False, False])
+
+
+async def test_a_run_shows_its_steps_in_the_order_in_which_they_stand_and_the_runs_it_started(
+    api: tuple[httpx.AsyncClient, Runtime],
+) -> None:
+    http, runtime = api
+    text = 'version: "1.0"\nname: up\nsteps:\n  - id: g\n    type: group\n    steps:\n'
+    text += "      - {id: w, type: workflow, workflow: greet, inputs: {name: x}, wait: false}\n  - {id: z, type: set, n: 1}\n"
+    run_id = await start(runtime, text)
+    await finished(runtime, run_id)
+
+    shown = (await http.get(f"/api/v1/runs/{run_id}")).json()
+
+    assert [(node["key"], node["depth"]) for node in shown["outline"]["nodes"]] == [("g", 0), ("w", 1), ("z", 0)]
+    assert (shown["outline"]["done"], shown["outline"]["known"]) == (3, 3)
+    assert [(child["workflow"], child["parentKey"]) for child in shown["children"]] == [("greet", "w")]
+    assert shown["children"][0]["id"] == next(step["output"]["runId"] for step in shown["steps"] if step["key"] == "w")
+
+
+async def test_inputs_that_were_typed_are_read_by_their_type(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, _ = api
+    body = {"inputs": {"name": "you"}, "texts": {"name": "5"}}
+    first = (await http.post("/api/v1/workflows/greet/runs", json=body)).json()["runId"]
+    await http.post(f"/api/v1/runs/{first}/signals/go", json={"payload": {}})
+    again = await http.post(f"/api/v1/runs/{first}/rerun", json={"step": "a", "texts": {"name": "true"}})
+
+    shown = [(await http.get(f"/api/v1/runs/{run_id}")).json()["inputs"] for run_id in (first, again.json()["runId"])]
+    assert shown == [{"name": "5"}, {"name": "true"}]
+
+
+async def test_a_log_of_a_step_that_there_is_not_names_those_that_have_one(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, runtime = api
+    run_id = await started(http)
+    await until(runtime, RunId(run_id), lambda _, records: "b" in records)
+
+    refused = await http.get(f"/api/v1/runs/{run_id}/logs?step=nosuch")
+    unknown = await http.get("/api/v1/runs/run_nosuch/logs")
+
+    assert (refused.status_code, refused.json()["detail"]) == (400, f"run {run_id} has no step 'nosuch'")
+    assert refused.json()["hint"] == "steps that have lines: a, b"
+    assert (await http.get(f"/api/v1/runs/{run_id}/logs?step=a")).json()["items"]
+    assert "`bcce run list`" in unknown.json()["hint"]
+
+
+async def test_workflows_are_listed_in_pages(api: tuple[httpx.AsyncClient, Runtime]) -> None:
+    http, runtime = api
+    for name in ("alpha", "beta"):
+        await runtime.workflows.register(ACTOR, STEPS.replace("greet", name), f"{name}.yaml")
+    everything = [item["name"] for item in (await http.get("/api/v1/workflows")).json()["items"]]
+
+    first = (await http.get("/api/v1/workflows?limit=2")).json()
+    rest = (await http.get(f"/api/v1/workflows?cursor={first['next']}")).json()
+
+    assert everything == sorted(everything)
+    assert [item["name"] for item in first["items"]] == everything[:2]
+    assert ([item["name"] for item in rest["items"]], rest["next"]) == (everything[2:], None)
 
 
 @pytest.mark.parametrize("event_id", ["x", "-1", "²", "9" * 19, "9" * 20])
@@ -182,6 +336,7 @@ async def test_a_run_is_paused_resumed_and_cancelled(api: tuple[httpx.AsyncClien
         ("/api/v1/workflows/none/runs", {}, 404),
         ("/api/v1/workflows/greet/runs", {"inputs": {"name": 5}}, 400),
         ("/api/v1/workflows/greet/runs", {"inputs": {}}, 400),
+        ("/api/v1/workflows/greet/runs", {"texts": {"nosuch": "x"}}, 400),
         ("/api/v1/workflows/greet/runs", {"inputs": {"name": "x"}, "version": "abcdef0"}, 404),
         ("/api/v1/runs/run_none/cancel", {}, 404),
         ("/api/v1/runs/run_none/rerun", {"step": "b"}, 404),
@@ -199,6 +354,8 @@ async def test_a_run_that_waits_for_its_turn_says_for_which_group(api: tuple[htt
     first = await started(http)
     await until(runtime, first, lambda _, records: "b" in records)  # type: ignore[arg-type]  # ids are text
     second = await started(http)
+    asked = (await http.get(f"/api/v1/runs/{second}/logs")).json()["items"]
+    assert [line["message"] for line in asked] == ["the run of greet was asked for; it waits for its turn in the group one at a time"]
 
     page = (await http.get("/api/v1/runs", params={"state": "queued"})).json()["items"]
     shown = (await http.get(f"/api/v1/runs/{second}")).json()
@@ -208,3 +365,8 @@ async def test_a_run_that_waits_for_its_turn_says_for_which_group(api: tuple[htt
     holder = (await http.get(f"/api/v1/runs/{first}")).json()
     assert list(standing(holder)) == ["  has its turn in the concurrency group one at a time (at most 1 at a time)"]
     assert (await http.post(f"/api/v1/runs/{second}/pause")).json()["code"] == "run-queued"
+    await http.post(f"/api/v1/runs/{first}/cancel")
+    await until(runtime, RunId(second), lambda _, records: "b" in records)
+    has_turn = (await http.get(f"/api/v1/runs/{second}/logs")).json()["items"]
+    assert has_turn[1]["message"] == "the run has its turn, and begins"
+    assert has_turn[1]["seq"] != has_turn[0]["seq"]

@@ -50,6 +50,25 @@ def test_the_log_as_text_as_json_of_a_step_and_followed(ended: tuple[Shell, str]
     assert shell.ok("run", "logs", run_id, "--follow").splitlines() == lines
 
 
+def test_the_log_of_no_step_and_of_one_that_never_began_say_so(ended: tuple[Shell, str]) -> None:
+    shell, run_id = ended
+
+    nosuch = shell.run("run", "logs", run_id, "--step", "nosuch")
+    unknown = shell.run("run", "logs", "run_nosuch")
+
+    assert (nosuch.returncode, nosuch.stdout) == (ExitCode.USAGE, "")
+    assert "hint: steps that have lines: a, b, w, n" in nosuch.stderr
+    assert "hint: `bcce run list` shows" in unknown.stderr
+
+
+def test_an_input_of_type_string_is_the_text_as_it_is(ended: tuple[Shell, str]) -> None:
+    shell, _ = ended
+
+    run = json.loads(shell.ok("workflow", "run", "talk", "--input", "big=5", "--json"))
+
+    assert (run["state"], run["inputs"]) == ("completed", {"big": "5"})
+
+
 def test_artifacts_are_listed_and_written_and_nothing_is_overwritten_unasked(ended: tuple[Shell, str]) -> None:
     shell, run_id = ended
     target = shell.folder / "body.txt"

@@ -21,6 +21,7 @@ from bcce.security.actor import system_actor
 from bcce.storage.doors import Database
 from bcce.storage.errors import DatabaseUnavailable
 from bcce.workflows.errors import UnknownRun
+from bcce.workflows.filters import RunFilter
 from bcce.workflows.model import Artifact, RunState, completed
 from bcce.workflows.step_type import Done, StepContext, StepOutcome
 
@@ -116,7 +117,7 @@ async def test_what_a_run_gives_back_may_be_large_and_its_parent_reads_it(opened
     run, _ = await finished(runtime, run_id)
 
     assert run.output == {"n": 40_000}
-    (other,) = await runtime.workflows.runs(ACTOR, workflow="child")
+    (other,) = await runtime.workflows.runs(ACTOR, RunFilter(workflow="child"))
     assert await names(runtime, other.id) == ["a/output.value", "/output.v"]
 
 

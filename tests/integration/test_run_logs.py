@@ -21,6 +21,7 @@ from bcce.runtime.runtime import Runtime, admin_token_path
 from bcce.security.actor import system_actor
 from bcce.storage.errors import DatabaseUnavailable
 from bcce.workflows.errors import UnknownRun
+from bcce.workflows.filters import RunFilter
 from bcce.workflows.logs.model import LogLine
 from bcce.workflows.model import completed
 from bcce.workflows.step_type import Done, Park, StepContext, StepOutcome
@@ -150,7 +151,9 @@ async def test_a_step_is_chosen_by_its_id_in_all_turns_or_by_one_key(opened: Run
 
     assert {line.step for line in await read(opened, run_id, step="look")} == {"look[0]", "look[1]"}
     assert said(await read(opened, run_id, step="look[1]")) == [("look[1]", "began (work)"), ("look[1]", "y"), ("look[1]", "completed")]
-    assert await read(opened, run_id, step="nothing") == []
+    assert await read(opened, run_id, step="each") != []
+    with pytest.raises(InvalidInput, match="has no step 'nothing'"):
+        await read(opened, run_id, step="nothing")
 
 
 async def test_a_long_call_is_heard_while_it_goes_on(opened: Runtime) -> None:
@@ -231,7 +234,7 @@ async def test_a_child_says_whose_it_is_and_a_wait_how_it_ended(opened: Runtime)
     steps = "  - {id: w, type: workflow, workflow: child}\n  - {id: t, type: wait, duration: 10ms}\n  - {id: e, type: emit, event: told}\n"
     run_id = await start(opened, text(steps))
     await finished(opened, run_id)
-    (child,) = await opened.workflows.runs(ACTOR, workflow="child")
+    (child,) = await opened.workflows.runs(ACTOR, RunFilter(workflow="child"))
 
     lines = said(await read(opened, run_id))
 

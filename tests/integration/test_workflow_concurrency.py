@@ -19,6 +19,7 @@ from bcce.storage.doors import Database
 from bcce.storage.errors import DatabaseUnavailable
 from bcce.workflows.concurrency.tables import places
 from bcce.workflows.errors import RunQueued
+from bcce.workflows.filters import RunFilter
 from bcce.workflows.model import RunState
 from bcce.workflows.tables import runs
 
@@ -235,7 +236,7 @@ async def test_a_sub_workflow_waits_for_its_turn(tmp_path: Path) -> None:
         await holds(runtime, first)
         parent = await start(runtime, f"name: caller\nsteps:\n{call}")
         await until(runtime, parent, lambda _, records: "call" in records)
-        (child,) = await runtime.workflows.runs(ACTOR, state="queued")
+        (child,) = await runtime.workflows.runs(ACTOR, RunFilter(states=("queued",)))
         assert child.parent_id == parent
 
         await let_go(runtime, first)
@@ -252,7 +253,7 @@ async def test_a_sub_workflow_that_waits_is_cancelled_with_its_caller(tmp_path: 
         await holds(runtime, first)
         parent = await start(runtime, f"name: caller\nsteps:\n{call}")
         await until(runtime, parent, lambda _, records: "call" in records)
-        (child,) = await runtime.workflows.runs(ACTOR, state="queued")
+        (child,) = await runtime.workflows.runs(ACTOR, RunFilter(states=("queued",)))
         runtime.ring((await runtime.runs.cancel(ACTOR, parent)).id)
 
         run, _ = await finished(runtime, parent)

@@ -16,6 +16,7 @@ from bcce.storage.doors import Append, Database
 from bcce.storage.errors import CommitUnknown, DatabaseBusy
 from bcce.workflows import planner
 from bcce.workflows.errors import NotRepeatable
+from bcce.workflows.filters import RunFilter
 from bcce.workflows.journal import add_items, wake
 from bcce.workflows.model import RunState, StepState
 from bcce.workflows.repository import end_run
@@ -285,7 +286,7 @@ async def test_a_child_that_takes_long_to_stop_is_asked_once(tmp_path: Path, is_
             await runtime.runs.cancel(ACTOR, run_id)
             runtime.ring(run_id)
         run, states = await finished(runtime, run_id)
-        (child,) = await runtime.workflows.runs(ACTOR, workflow="slow")
+        (child,) = await runtime.workflows.runs(ACTOR, RunFilter(workflow="slow"))
 
     assert states == {"g": "failed" if is_late == "scope" else "cancelled", "w": "cancelled"}
     assert child.state is RunState.CANCELLED
@@ -299,7 +300,7 @@ async def test_a_child_that_needs_an_upgrade_has_not_ended(tmp_path: Path, is_ca
         await runtime.workflows.register(ACTOR, child_text, "long.yaml")
         run_id = await start(runtime, "name: t\nsteps:\n  - {id: w, type: workflow, workflow: long}\n")
         await until(runtime, run_id, lambda _, records: "w" in records and records["w"].state is StepState.WAITING)
-        (child,) = await runtime.workflows.runs(ACTOR, workflow="long")
+        (child,) = await runtime.workflows.runs(ACTOR, RunFilter(workflow="long"))
         await until(runtime, child.id, lambda run, records: "c" in records and run.lease_owner is None)
 
         async def now(state: RunState, number: int) -> None:

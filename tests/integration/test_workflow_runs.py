@@ -12,6 +12,7 @@ from tests.integration.workflow_support import ACTOR, Work, events, finished, lo
 from bcce.kit.errors import InvalidInput
 from bcce.runtime.runtime import Runtime
 from bcce.workflows.errors import NotRepeatable, RunEnded
+from bcce.workflows.filters import RunFilter
 from bcce.workflows.model import RunState, StepState
 
 
@@ -341,7 +342,7 @@ async def test_a_child_that_fails_fails_its_step_and_a_cancel_reaches_it(opened:
     runtime.ring(run_id)
 
     run, _ = await finished(runtime, run_id)
-    children = [item for item in await runtime.workflows.runs(ACTOR, workflow="long")]
+    children = [item for item in await runtime.workflows.runs(ACTOR, RunFilter(workflow="long"))]
     assert (run.state, [child.state for child in children]) == (RunState.CANCELLED, [RunState.CANCELLED])
 
 

@@ -11,6 +11,7 @@ from tests.integration.workflow_support import ACTOR, events, look
 from bcce.kit.ids import RunId
 from bcce.runtime.runtime import Overrides, open_runtime
 from bcce.runtime.settings import Settings
+from bcce.workflows.filters import RunFilter
 
 LIMIT = 3
 POISON = (
@@ -54,7 +55,7 @@ async def test_a_run_that_kills_its_process_ends_alone(tmp_path: Path, poisons: 
     async with open_runtime(Settings(), home=home, works=False) as runtime:
         found = {run_id: (await look(runtime, run_id))[0] for run_id in (*bad, *healthy)}
         told = [data for run_id in bad for kind, data in await events(runtime, run_id) if kind == "workflow.failed"]
-        listed = await runtime.workflows.runs(ACTOR, state="dead")
+        listed = await runtime.workflows.runs(ACTOR, RunFilter(states=("dead",)))
     assert {found[run_id].state for run_id in healthy} == {"completed"}
     assert {(found[run_id].state, found[run_id].crashes) for run_id in bad} == {("dead", LIMIT)}
     assert {(data["errorType"], data["stepId"]) for data in told} == {("run-dead", None)}

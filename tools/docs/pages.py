@@ -20,6 +20,7 @@ from bcce.config.template import key_table, keys
 from bcce.kit.errors import BcceError, ExitCode
 from bcce.kit.events import EVENT_TYPES
 from bcce.kit.findings import Rule
+from bcce.observability.metrics import LABELS, Metrics
 from bcce.runtime.settings import Settings
 from bcce.safety.policy.model import ApprovalRule, Layer, PolicyRule, PolicyTest, ScopedLayer, ScriptPolicy
 from bcce.safety.policy.windows import Window
@@ -178,6 +179,25 @@ def plugins() -> str:
     )
 
 
+def metrics() -> str:
+    known = sorted(Metrics().catalogue, key=lambda metric: metric.name)
+    rows = [(code(metric.name), metric.kind, ", ".join(code(label) for label in metric.labels), metric.meaning) for metric in known]
+    used = {label for metric in known for label in metric.labels}
+    return page(
+        "Metrics",
+        "`GET /metrics` has these in Prometheus's text format, for a token with the permission `metrics:read`.\n"
+        "Each process counts for itself, from its start.\n"
+        "A counter only grows; a histogram has `_bucket`, `_sum` and `_count` behind its name.\n"
+        "A series is there once something was counted in it.",
+        table(("name", "kind", "labels", "meaning"), rows),
+        "## Labels",
+        table(
+            ("label", "what it says"),
+            [(code(name), f"{meaning[0].upper()}{meaning[1:]}.") for name, meaning in sorted(LABELS.items()) if name in used],
+        ),
+    )
+
+
 def rules() -> str:
     blocks = []
     shells = (("bash and POSIX sh", bash_rules(), bash_judge), ("PowerShell", powershell_rules(), powershell_judge))
@@ -237,6 +257,7 @@ PAGES: dict[str, tuple[Callable[[], str], str]] = {
     "configuration.md": (configuration, "every setting, its default and its environment variable"),
     "errors.md": (errors, "every error code, HTTP status and exit status"),
     "events.md": (events, "every event type"),
+    "metrics.md": (metrics, "every metric, its labels and what it counts"),
     "permissions.md": (permissions, "what each role may do"),
     "plugins.md": (plugins, "every extension point and what is built in"),
     "rules.md": (rules, "every rule that judges a script"),

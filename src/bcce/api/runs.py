@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -12,15 +13,17 @@ from sqlalchemy import Connection
 
 from bcce.api.context import ActorDep, RuntimeDep, StreamsDep
 from bcce.api.wire import wire
-from bcce.kit.clock import format_time
+from bcce.kit.clock import format_time, parse_time
 from bcce.kit.errors import InvalidInput
 from bcce.kit.ids import RunId
-from bcce.kit.text import canonical_json
+from bcce.kit.text import canonical_json, clean
 from bcce.observability.correlation import current_correlation
 from bcce.runtime import Runtime
 from bcce.storage.outbox import OutboxRow, position_before
 from bcce.workflows.artifacts.model import BYTES, JSON, TEXT, file_name
+from bcce.workflows.filters import RunFilter
 from bcce.workflows.model import Run
+from bcce.workflows.overview import overview
 
 #: Enough for a lifetime of events, and what every database takes for a number.
 _EVENT_ID = re.compile(r"[0-9]{1,18}")
@@ -29,21 +32,26 @@ router = APIRouter(prefix="/api/v1", tags=["runs"])
 
 
 class NewRun(BaseModel):
-    """A run to start. `version` is the beginning of a digest; null for the present text."""
+    """A run to start. `version` is the beginning of a digest; null for the present text.
+
+    `texts` are inputs as somebody typed them, which win over `inputs`: those of type `string` are the text as it is, all others are JSON.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     inputs: dict[str, Any] = Field(default_factory=dict)
+    texts: dict[str, str] = Field(default_factory=dict)
     version: str | None = Field(default=None, pattern=r"^(sha256:)?[0-9a-f]{6,64}$")
 
 
 class Rerun(BaseModel):
-    """A run that begins at a step of another one; `inputs` replace some of its inputs."""
+    """A run that begins at a step of another one; `inputs`, and `texts` as in a new run, replace some of its inputs."""
 
     model_config = ConfigDict(extra="forbid")
 
     step: str = Field(min_length=1, max_length=64)
     inputs: dict[str, Any] = Field(default_factory=dict)
+    texts: dict[str, str] = Field(default_factory=dict)
 
 
 class Signal(BaseModel):
@@ -60,7 +68,8 @@ async def start_run(name: str, given: NewRun, runtime: RuntimeDep, actor: ActorD
     correlation = current_correlation() or runtime.ids.new("cor")
 
     def write(conn: Connection) -> RunId:
-        return runtime.workflows.start(actor, conn, workflow=name, inputs=given.inputs, correlation_id=correlation, version=given.version)
+        asked: dict[str, Any] = {"inputs": given.inputs, "texts": given.texts, "version": given.version}
+        return runtime.workflows.start(actor, conn, workflow=name, correlation_id=correlation, **asked)
 
     run_id = await runtime.db.write(write)
     runtime.ring(run_id)
@@ -71,13 +80,31 @@ async def start_run(name: str, given: NewRun, runtime: RuntimeDep, actor: ActorD
 async def list_runs(
     runtime: RuntimeDep,
     actor: ActorDep,
-    state: str | None = None,
+    state: Annotated[list[str] | None, Query()] = None,
     workflow: str | None = None,
+    subject: str | None = None,
+    parent: str | None = None,
+    children: bool | None = None,
+    since: str | None = None,
+    until: str | None = None,
     cursor: str | None = None,
     limit: int = Query(50, ge=1, le=500),
 ) -> dict[str, Any]:
-    """A page of runs."""
-    page = await runtime.workflows.runs(actor, before=cursor, limit=limit, state=state, workflow=workflow)
+    """A page of runs; `state` may stand there several times.
+
+    Runs that other runs started are left out, or the many of one run would hide all others; but where `children=true`, `parent` or
+    `workflow` asks for them.
+    """
+    wanted = RunFilter(
+        states=tuple(state or ()),
+        workflow=workflow,
+        subject=subject,
+        parent=RunId(parent) if parent is not None else None,
+        has_children=children if children is not None else workflow is not None,
+        since=_moment(since, "since"),
+        until=_moment(until, "until"),
+    )
+    page = await runtime.workflows.runs(actor, wanted, before=cursor, limit=limit)
     waiting = await runtime.groups.waited_for(actor, page)
     items = [{**wire(run), "waitingForGroup": waiting.get(run.id)} for run in page]
     return {"items": items, "next": page[-1].id if len(page) == limit else None}
@@ -85,11 +112,19 @@ async def list_runs(
 
 @router.get("/runs/{run_id}", summary="Show a run with its steps")
 async def show_run(run_id: str, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
-    """One run."""
+    """One run. `outline` has its steps in the order in which they stand in each other; `steps` has every attempt, as they began."""
     run, steps = await runtime.workflows.run(actor, RunId(run_id))
     place = await runtime.groups.standing(actor, run.id)
     lanes = await runtime.integrations.of(actor, run.id)
-    return {**wire(run), "concurrency": wire(place) if place is not None else None, "integrations": wire(lanes), "steps": wire(steps)}
+    seen = await overview(runtime.db, runtime.workflows, run, steps)
+    return {
+        **wire(run),
+        "concurrency": wire(place) if place is not None else None,
+        "integrations": wire(lanes),
+        "children": wire(seen.children),
+        "outline": wire(seen.outline),
+        "steps": [{**wire(step), "copied": step.key in seen.copied} for step in steps],
+    }
 
 
 @router.get("/runs/{run_id}/artifacts", summary="List what a run's steps left, in the order in which it was stored")
@@ -162,7 +197,7 @@ async def retry_run(run_id: str, runtime: RuntimeDep, actor: ActorDep) -> dict[s
 @router.post("/runs/{run_id}/rerun", status_code=201, summary="Start a new run that begins at a step of this one")
 async def rerun_run(run_id: str, given: Rerun, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
     """The new run's id."""
-    new_id = await runtime.runs.rerun(actor, RunId(run_id), step=given.step, inputs=given.inputs)
+    new_id = await runtime.runs.rerun(actor, RunId(run_id), step=given.step, inputs=given.inputs, texts=given.texts)
     runtime.ring(new_id)
     return {"runId": new_id, "rerunOf": run_id}
 
@@ -203,6 +238,14 @@ async def _messages(events: AsyncIterator[OutboxRow | None]) -> AsyncIterator[by
 def _message(row: OutboxRow) -> bytes:
     event = {"type": row.type, "timestamp": format_time(row.at), "source": row.source, "data": dict(row.data)}
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (row.position, row.type.encode(), canonical_json(event))
+
+
+def _moment(text: str | None, name: str) -> datetime | None:
+    try:
+        return parse_time(text) if text is not None else None
+    except ValueError as error:
+        hint = "for example 2026-01-02T03:04:05Z; a + in an address is written %2B"
+        raise InvalidInput(f"{name} is no time with a time zone: {clean(text or '', limit=60)!r}", hint=hint) from error
 
 
 def _rung(runtime: Runtime, run: Run) -> dict[str, Any]:

@@ -22,10 +22,15 @@ class WorkflowText(BaseModel):
 
 
 @router.get("/workflows", summary="List workflows")
-async def list_workflows(runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
-    """Those that new runs use."""
-    found = await runtime.workflows.definitions(actor)
-    return {"items": [{**wire(item), "source": None} for item in found], "next": None}
+async def list_workflows(
+    runtime: RuntimeDep,
+    actor: ActorDep,
+    cursor: Annotated[str | None, Query(max_length=128)] = None,
+    limit: int = Query(50, ge=1, le=500),
+) -> dict[str, Any]:
+    """A page of those that new runs use, by name."""
+    page = await runtime.workflows.definitions(actor, after=cursor, limit=limit)
+    return {"items": [{**wire(item), "source": None} for item in page], "next": page[-1].name if len(page) == limit else None}
 
 
 @router.post("/workflows/validate", summary="Check a workflow file")

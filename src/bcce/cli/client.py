@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -39,6 +40,8 @@ class Client:
     """Requests to the API; a problem becomes an error."""
 
     http: httpx.AsyncClient
+    #: It is a server's, and not this very process.
+    is_server: bool
 
     async def get(self, path: str, **query: Any) -> Any:
         """The JSON of a GET; query values that are None are left out."""
@@ -51,6 +54,23 @@ class Client:
     async def get_bytes(self, path: str) -> bytes:
         """The body of a GET as it is."""
         return (await self._answer("GET", path)).content
+
+    async def events(self, path: str, last: str | None) -> AsyncIterator[str]:
+        """The ids of a stream's events behind `last` as they come, until the stream ends. Only a server streams.
+
+        Raises:
+            Unavailable: the stream cannot be had, or broke off.
+        """
+        headers = {"Last-Event-ID": last} if last is not None else {}
+        try:
+            async with self.http.stream("GET", path, headers=headers) as response:
+                if response.status_code != HTTPStatus.OK:
+                    return
+                async for line in response.aiter_lines():
+                    if line.startswith("id: "):
+                        yield line[4:]
+        except httpx.HTTPError as error:
+            raise Unavailable(f"the stream of events broke off: {type(error).__name__}") from error
 
     async def post(self, path: str, body: Any) -> Any:
         """The JSON of a POST with a JSON body."""
@@ -96,7 +116,7 @@ async def connect(*, works: bool = False) -> AsyncIterator[Client]:
         async with httpx.AsyncClient(
             base_url=running["url"], headers=_auth(Path(running["token"])), timeout=_TIMEOUT_S, trust_env=False
         ) as http:
-            yield Client(http)
+            yield Client(http, is_server=True)
         return
     from bcce.api.app import create_app  # noqa: PLC0415 - a command that talks to a server does not need the server's code
     from bcce.observability.logging import configure_logging  # noqa: PLC0415 - as above
@@ -109,7 +129,7 @@ async def connect(*, works: bool = False) -> AsyncIterator[Client]:
         transport = httpx.ASGITransport(create_app(runtime))
         headers = _auth(admin_token_path(where))
         async with httpx.AsyncClient(transport=transport, base_url="http://bcce.local", headers=headers, timeout=_TIMEOUT_S) as http:
-            yield Client(http)
+            yield Client(http, is_server=False)
 
 
 def call(action: Callable[[Client], Coroutine[Any, Any, T]], *, works: bool = False) -> T:

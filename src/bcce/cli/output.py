@@ -67,6 +67,12 @@ def _line(value: Any) -> str:
     return " ".join(_cell(value).split("\n"))
 
 
+def one_line(value: object, *, limit: int) -> str:
+    """A text from outside, or a value as JSON, that can neither begin a line nor move the cursor."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return " ".join(clean(text, limit=limit).split())
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return "-"

@@ -1,47 +1,27 @@
-"""How runs are shown: as a tree while they go on, and as their log."""
+"""How a run is shown to a person: as a tree, and in one line. Pure; what came from outside is made safe here."""
 
-import asyncio
-import json
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-import click
+from bcce.cli.output import one_line
+from bcce.kit.clock import parse_time
 
-from bcce.cli.client import Client, segment
-from bcce.cli.output import show_item
-from bcce.kit.errors import ExitCode
-from bcce.kit.text import clean
-
-_LOOK_S = 0.3
-#: Looks at an ended run's log that have to find nothing before it counts as complete.
-_QUIET_LOOKS = 2
-_OVER = ("completed", "failed", "cancelled", "dead")
-_MARKS = {"completed": "✓", "failed": "✗", "skipped": "-", "cancelled": "■", "waiting": "…", "started": "▸", "retrying": "↻"}
+OVER = ("completed", "failed", "cancelled", "dead")
+_LIVE = ("started", "waiting", "retrying")
+_MARKS = {"completed": "✓", "failed": "✗", "skipped": "-", "cancelled": "■", "waiting": "…", "started": "▸", "retrying": "↻", "dead": "✗"}
+_PENDING = "·"
 
 
-async def follow(client: Client, run_id: str, *, as_json: bool = False) -> int:
-    """Prints each change of a run until it is over, or as JSON the run when it is; 0 when it ended well."""
-    told: dict[str, str] = {}
-    was = ""
-    while True:
-        run = await client.get(f"/api/v1/runs/{segment(run_id)}")
-        if run["state"] == "queued" and was != "queued" and not as_json:
-            click.echo("\n".join(standing(run)))
-        was = run["state"]
-        for step in run["steps"]:
-            now = f"{step['state']}/{step['attempt']}"
-            if told.get(step["key"]) != now and not as_json:
-                told[step["key"]] = now
-                click.echo(_line(step, 0))
-        if run["state"] in _OVER:
-            if as_json:
-                show_item(run, as_json=True)
-                return ExitCode.OK if run["state"] == "completed" else ExitCode.FAILED
-            click.echo(f"{run['id']} {run['state']}" + (f": {_reason(run['error'])}" if run.get("error") else ""))
-            if run.get("output"):
-                click.echo(json.dumps(run["output"], indent=2, ensure_ascii=False))
-            return ExitCode.OK if run["state"] == "completed" else ExitCode.FAILED
-        await asyncio.sleep(_LOOK_S)
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the tree. `is_urgent`: it is going on or went wrong, so it is what somebody looks for first."""
+
+    text: str
+    depth: int
+    is_urgent: bool
 
 
 def standing(run: Mapping[str, Any]) -> Iterator[str]:
@@ -49,62 +29,140 @@ def standing(run: Mapping[str, Any]) -> Iterator[str]:
     place = run.get("concurrency")
     if place:
         what = "has its turn" if place["hasTurn"] else f"waits for its turn, {place['ahead']} before it,"
-        yield f"  {what} in the concurrency group {clean(place['group'], limit=255)} (at most {place['limit']} at a time)"
+        yield f"  {what} in the concurrency group {one_line(place['group'], limit=255)} (at most {place['limit']} at a time)"
 
 
 def told(run: Mapping[str, Any]) -> Iterator[str]:
     """One line for each connector that hears of the run's events."""
     for lane in run.get("integrations") or ():
         counts = f"{lane['delivered']} delivered, {lane['pending']} waiting, {lane['givenUp']} given up"
-        why = f"  {_reason(lane['error'])}" if lane["error"] else ""
+        why = f"  {reason(lane['error'])}" if lane["error"] else ""
         when = f"  tried {lane['failures']} times, again at {lane['nextTryAt']}" if lane["failures"] else ""
         yield f"  → {lane['connector']}  {counts}{when}{why}"
 
 
-def tree(run: Mapping[str, Any]) -> Iterator[str]:
-    """One line for the latest attempt of each step, those of a loop's turns below it."""
-    latest = {step["key"]: step for step in run["steps"]}
-    for key, step in latest.items():
-        yield _line(step, key.count("["))
+def about(run: Mapping[str, Any]) -> Iterator[str]:
+    """One line that says of which run this one is a re-run, if it is one."""
+    if run.get("rerunOf"):
+        yield f"  re-run of {run['rerunOf']} from {one_line(run['rerunFrom'], limit=64)}"
 
 
-def _line(step: Mapping[str, Any], depth: int) -> str:
-    what = f"{_MARKS.get(step['state'], '?')} {step['key']}  {step['type']}  {step['state']}"
-    if step["attempt"] > 1:
-        what += f"  try {step['attempt']}"
-    if step.get("waitingFor"):
-        what += f"  {clean(step['waitingFor'], limit=200)}"
-    if step.get("error") and step["state"] in ("failed", "retrying"):
-        what += f"  {_reason(step['error'])}"
-    return "  " * (depth + 1) + what
-
-
-def _reason(error: Mapping[str, Any]) -> str:
-    where = f"step {error['step']}: " if error.get("step") else ""
-    return clean(f"{where}{error.get('message', error.get('code', ''))}", limit=500)
-
-
-async def print_log(client: Client, run_id: str, *, step: str | None, follows: bool, as_json: bool) -> None:
-    """Prints the log from its beginning; with `follows` until the run is over."""
-    cursor, is_over, quiet = None, False, 0
-    while True:
-        if follows:
-            is_over = (await client.get(f"/api/v1/runs/{segment(run_id)}"))["state"] in _OVER
-        page = await client.get(f"/api/v1/runs/{segment(run_id)}/logs", step=step, cursor=cursor)
-        for line in page["items"]:
-            click.echo(json.dumps(line, ensure_ascii=False) if as_json else log_text(line))
-        cursor = page["follow"]
-        if page["next"] is not None:
+def tree(run: Mapping[str, Any], now: datetime) -> list[Line]:
+    """The steps below the blocks that hold them, in the order of the definition and of the turns, and the runs that they started."""
+    latest: dict[str, Mapping[str, Any]] = {}
+    tries = Counter[str]()
+    for step in run["steps"]:
+        tries[step["key"]] += 1
+        if step["key"] not in latest or latest[step["key"]]["attempt"] < step["attempt"]:
+            latest[step["key"]] = step
+    children: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for child in run["children"]:
+        children[child["parentKey"]].append(child)
+    lines: list[Line] = []
+    for node in run["outline"]["nodes"]:
+        key, depth = node["key"], node["depth"]
+        if node["kind"] == "turn":
+            lines.append(_line(f"{key}{_item(latest, key, node['index'])}", depth))
             continue
-        # On a server the last events get their positions a moment after the run has ended.
-        quiet = quiet + 1 if is_over and not page["items"] else 0
-        if not follows or quiet == _QUIET_LOOKS:
-            return
-        await asyncio.sleep(_LOOK_S)
+        found = latest.get(key)
+        if found is None:
+            lines.append(_line(f"{_PENDING} {key}  {node['type']}  not begun", depth))
+        else:
+            copied = f"copied from {run.get('rerunOf')}, not executed" if found["copied"] else ""
+            text = step_text(found, now, tries=tries[key], notes=(_part(node, found), copied))
+            lines.append(_line(text, depth, is_urgent=found["state"] in (*_LIVE, "failed")))
+        for child in children.pop(key, ()):
+            mark = _MARKS.get(child["state"], "▸")
+            lines.append(_line(f"{mark} run {child['id']}  {one_line(child['workflow'], limit=128)}  {child['state']}", depth + 1))
+    return lines
 
 
-def log_text(line: Mapping[str, Any]) -> str:
-    """A line of a log for a terminal: time, level, step, what was said."""
-    where = str(line["step"] or "run") + (f"/{line['attempt']}" if (line["attempt"] or 1) > 1 else "")
-    facts = "".join(f"  {name}={json.dumps(value, ensure_ascii=False)}" for name, value in line["facts"].items())
-    return clean(f"{line['at'][:23]}Z  {line['level']:<7}  {where}  {line['message']}{facts}", limit=5000)
+def _line(text: str, depth: int, *, is_urgent: bool = False) -> Line:
+    return Line("  " * (depth + 1) + text, depth, is_urgent)
+
+
+def _item(latest: Mapping[str, Mapping[str, Any]], key: str, index: int) -> str:
+    """What a turn is about: the item of the loop's list."""
+    loop = key[: key.rindex("[")]
+    items = (latest.get(loop, {}).get("output") or {}).get("items")
+    if not isinstance(items, list) or index >= len(items):
+        return ""
+    return f"  {one_line(items[index], limit=60)}"
+
+
+def _part(node: Mapping[str, Any], step: Mapping[str, Any]) -> str:
+    """Which branch a condition took, or how many turns a loop has."""
+    if node["count"] is not None:
+        return f"{node['count']} turn{'' if node['count'] == 1 else 's'}"
+    return one_line((step.get("output") or {}).get("branch", ""), limit=10) if node["type"] == "condition" else ""
+
+
+def step_text(step: Mapping[str, Any], now: datetime, *, tries: int, notes: Sequence[str] = ()) -> str:
+    """One attempt of a step: mark, key, type, state, how long it took or takes, how often it was tried, and what there is to say of it."""
+    state = step["state"]
+    parts = [f"{_MARKS.get(state, '?')} {step['key']}", step["type"], state]
+    if state not in ("skipped", "retrying"):
+        parts.append(took(step["startedAt"], step["endedAt"], now))
+    if tries > 1 or step["attempt"] > 1:
+        # What was taken over from another run need not have all its attempts here.
+        parts.append(f"{max(tries, step['attempt'])} tries")
+    parts += notes
+    if state in _LIVE and step.get("waitingFor"):
+        parts.append(one_line(step["waitingFor"], limit=200))
+    if step.get("error") and state in ("failed", "retrying"):
+        parts.append(reason(step["error"]))
+    if state == "retrying" and step.get("wakeAt"):
+        parts.append(f"again at {step['wakeAt'][11:19]}Z")
+    return "  ".join(part for part in parts if part)
+
+
+def took(began: str | None, ended: str | None, now: datetime) -> str:
+    """How long something took, or takes up to now; empty when it has not begun."""
+    if not began:
+        return ""
+    until = parse_time(ended) if ended else now
+    seconds = max(0.0, (until - parse_time(began)).total_seconds())
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds >= 0.1 or not ended else f"{seconds * 1000:.0f} ms"
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes} m {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} m"
+
+
+def reason(error: Mapping[str, Any]) -> str:
+    """Why something failed, in one line."""
+    where = f"step {error['step']}: " if error.get("step") else ""
+    return one_line(f"{where}{error.get('message', error.get('code', ''))}", limit=500)
+
+
+def state_of(run: Mapping[str, Any]) -> str:
+    """A run's state in the words of a person."""
+    if run.get("cancelAt") and run["state"] not in OVER:
+        return f"{run['state']}, being cancelled" if run["state"] != "active" else "being cancelled"
+    return str(run["state"])
+
+
+def progress(run: Mapping[str, Any], now: datetime) -> str:
+    """One line: how much of what is known is done, since when, and what the run waits for."""
+    counts = run["outline"]
+    parts = [f"{counts['done']} of {counts['known']} steps", took(run["startedAt"] or run["createdAt"], run["endedAt"], now)]
+    if run["state"] == "paused":
+        parts.append(f"paused: nothing begins until `bcce run resume {run['id']}`")
+    elif run["state"] == "queued":
+        parts.append(next(iter(standing(run)), "  waits for its turn").strip())
+    elif run["state"] == "needs-upgrade":
+        parts.append("waits for a newer release: this one does not know its format")
+    elif run["state"] == "active":
+        parts += _waits(run)
+    return "  ".join(part for part in parts if part)
+
+
+def _waits(run: Mapping[str, Any]) -> Iterator[str]:
+    latest = {step["key"]: step for step in sorted(run["steps"], key=lambda step: step["attempt"])}
+    waiting = [step for step in latest.values() if step["state"] == "waiting" and step.get("waitingFor")]
+    if waiting:
+        more = f" and {len(waiting) - 1} more wait" if waiting[1:] else " waits"
+        yield f"{waiting[0]['key']}{more} for {one_line(waiting[0]['waitingFor'], limit=200)}"
+        return
+    again = sorted((step["wakeAt"], step["key"]) for step in latest.values() if step["state"] == "retrying" and step.get("wakeAt"))
+    if again:
+        yield f"tries {again[0][1]} again at {again[0][0][11:19]}Z"

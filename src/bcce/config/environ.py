@@ -32,6 +32,11 @@ def is_debugging() -> bool:
     return bool(os.environ.get("BCCE_DEBUG"))
 
 
+def is_dumb_terminal() -> bool:
+    """What the output goes to, if it is a terminal, cannot move its cursor."""
+    return os.environ.get("TERM", "dumb") in ("", "dumb")
+
+
 def clean_environ(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """What a child process gets: enough to run, nothing of ours and nothing secret, and then `extra`."""
     kept = {name: value for name, value in os.environ.items() if name in _CHILD_VARIABLES}

@@ -3,6 +3,11 @@
 `step.execution.duration`, `.completed` and `.failed` are the product's public metric names; Prometheus gets them with underscores.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, TypeVar
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -11,38 +16,71 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+M = TypeVar("M", Counter, Gauge, Histogram)
+
+#: What the labels of all metrics say.
+LABELS: dict[str, str] = {
+    "stepType": "the type of the step, such as `http`",
+    "status": "of an attempt how it ended: `completed`, `failed`, `retrying` (it failed, and the step is tried again), `skipped` or "
+    "`cancelled`; of a request the HTTP status",
+    "errorType": "the code of the [error](errors.md)",
+    "provider": "which kind of monitor sent the alert, such as `alertmanager`",
+    "source": "the name of the source in the configuration",
+    "reason": "the code of the [error](errors.md)",
+    "connector": "the type of the integration, such as `webhook`",
+    "outcome": "`delivered`; `failed`, which is tried again; or `given-up`",
+    "method": "the HTTP method; `other` for one that is not in the list of those that there are",
+    "route": "the pattern of the endpoint, never the path itself",
+    "check": "the name of the readiness check, as in `/health/ready`",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricInfo:
+    """What one metric is. `name` is what Prometheus gets, without what it adds for the parts of a histogram."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    meaning: str
+
+
 class Metrics:
     """Everything BCCE counts. Methods may be called from any thread and never raise."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._duration = Histogram(
+        #: Every metric there is, for whoever describes them.
+        self.catalogue: list[MetricInfo] = []
+        self._duration = self._add(
+            partial(Histogram, buckets=(1, 5, 25, 100, 500, 2_500, 10_000, 60_000, 600_000, 3_600_000)),
             "bcce_step_execution_duration_milliseconds",
-            "How long steps took from their first start, by type and how they ended.",
-            ["stepType", "status"],
-            buckets=(1, 5, 25, 100, 500, 2_500, 10_000, 60_000, 600_000, 3_600_000),
-            registry=self.registry,
+            "How long attempts of steps took, each from its own start to its end, waiting included; a step that is tried again is counted "
+            "once for each attempt, without the time between them.",
+            "stepType",
+            "status",
         )
-        self._completed = Counter("bcce_step_execution_completed", "Steps that ended well.", ["stepType"], registry=self.registry)
-        self._failed = Counter(
-            "bcce_step_execution_failed", "Attempts of steps that failed.", ["stepType", "errorType"], registry=self.registry
-        )
+        self._completed = self._add(Counter, "bcce_step_execution_completed", "Steps that ended well.", "stepType")
+        self._failed = self._add(Counter, "bcce_step_execution_failed", "Attempts of steps that failed.", "stepType", "errorType")
         self._steps: dict[tuple[str, str], tuple[Histogram, Counter | None]] = {}
-        self._alerts = Counter("bcce_alerts_received", "Alerts that were stored.", ["provider", "source"], registry=self.registry)
-        self._refused = Counter("bcce_webhooks_refused", "Webhook bodies that were refused, by reason.", ["reason"], registry=self.registry)
-        self._deliveries = Counter(
-            "bcce_integration_deliveries",
-            "Tries to hand an event to a connector, by how they ended.",
-            ["connector", "outcome"],
-            registry=self.registry,
-        )
-        self._requests = Counter(
-            "bcce_http_requests", "Requests that were answered.", ["method", "route", "status"], registry=self.registry
-        )
-        self._deaths = Counter("bcce_worker_deaths", "Workers that died while they held runs.", registry=self.registry)
-        self._suspects = Counter("bcce_runs_suspected", "Runs that became suspect because their worker died.", registry=self.registry)
-        self._dead = Counter("bcce_runs_dead", "Runs in the dead letter: each killed its worker again and again.", registry=self.registry)
-        self._healthy = Gauge("bcce_health_check_passing", "1 while a readiness check passes, else 0.", ["check"], registry=self.registry)
+        self._alerts = self._add(Counter, "bcce_alerts_received", "Alerts that were stored.", "provider", "source")
+        self._refused = self._add(Counter, "bcce_webhooks_refused", "Webhook bodies that were refused, by reason.", "reason")
+        tries = "Tries to hand an event to a connector, by how they ended."
+        self._deliveries = self._add(Counter, "bcce_integration_deliveries", tries, "connector", "outcome")
+        self._requests = self._add(Counter, "bcce_http_requests", "Requests that were answered.", "method", "route", "status")
+        self._deaths = self._add(Counter, "bcce_worker_deaths", "Workers that died while they held runs.")
+        self._suspects = self._add(Counter, "bcce_runs_suspected", "Runs that became suspect because their worker died.")
+        self._dead = self._add(Counter, "bcce_runs_dead", "Runs in the dead letter: each killed its worker again and again.")
+        self._healthy = self._add(Gauge, "bcce_health_check_passing", "1 while a readiness check passes, else 0.", "check")
+
+    def _add(self, make: Callable[..., M], name: str, meaning: str, *labels: str) -> M:
+        metric = make(name, meaning, labels, registry=self.registry)
+        if isinstance(metric, Counter):
+            self.catalogue.append(MetricInfo(name=f"{name}_total", kind="counter", labels=labels, meaning=meaning))
+        else:
+            kind: Literal["gauge", "histogram"] = "gauge" if isinstance(metric, Gauge) else "histogram"
+            self.catalogue.append(MetricInfo(name=name, kind=kind, labels=labels, meaning=meaning))
+        return metric
 
     def step_ended(self, step_type: str, *, status: str, duration_ms: float, error: str | None) -> None:
         """One attempt of a step ended; `error` is the error's code when it failed, else None."""

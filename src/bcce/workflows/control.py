@@ -6,7 +6,6 @@ from typing import Protocol
 from sqlalchemy import Connection, insert, update
 
 from bcce.kit.clock import Clock
-from bcce.kit.errors import InvalidInput
 from bcce.kit.events import Event
 from bcce.kit.ids import Ids, RunId
 from bcce.kit.text import clean
@@ -20,21 +19,20 @@ from bcce.storage.types import db_now
 from bcce.workflows import repository
 from bcce.workflows.artifacts.service import ArtifactStore
 from bcce.workflows.askers.repository import How, add_asker, copy_askers
-from bcce.workflows.definition import CONDITION, FOREACH, OnFailure, Step, StepList, Strategy, WorkflowDefinition
+from bcce.workflows.definition import CONDITION, FOREACH, StepList
 from bcce.workflows.errors import NotRepeatable, RunEnded, RunQueued, UnknownRun
-from bcce.workflows.form import did_you_mean
-from bcce.workflows.inputs import Hidden, complete_inputs, parted
+from bcce.workflows.inputs import Hidden, complete_inputs, inputs_of_texts, parted
 from bcce.workflows.inputs.repository import get_secret_inputs
 from bcce.workflows.integrations.repository import reopen_lanes
 from bcce.workflows.journal import record_fact
 from bcce.workflows.model import Run, RunState, StepRecord, StepState
+from bcce.workflows.reruns import OVER, check_ended, owner, taken_over
 from bcce.workflows.service import WorkflowService
 from bcce.workflows.step_type import gate_id
 from bcce.workflows.tables import runs, steps
 
 _RETRYABLE = (RunState.FAILED, RunState.CANCELLED, RunState.DEAD)
 _NOT_WELL = (StepState.FAILED, StepState.CANCELLED)
-_OVER = (StepState.COMPLETED, StepState.SKIPPED, StepState.FAILED)
 
 
 class BeforeAgain(Protocol):
@@ -183,8 +181,13 @@ class RunControl:
 
         return await self._db.write(write)
 
-    async def rerun(self, actor: Actor, run_id: RunId, *, step: str, inputs: Mapping[str, object]) -> RunId:
+    async def rerun(
+        self, actor: Actor, run_id: RunId, *, step: str, inputs: Mapping[str, object], texts: Mapping[str, str] | None = None
+    ) -> RunId:
         """Starts a new run that begins at `step`: what the step waits for is taken over from `run_id`, and `inputs` replace its inputs.
+
+        Args:
+            texts: more inputs, as somebody typed them: read by the type that each is declared with, they win.
 
         Raises:
             UnknownRun: there is no such run.
@@ -195,23 +198,24 @@ class RunControl:
         require(actor, Permission.WORKFLOWS_RUN)
         source, _ = await self._workflows.run(actor, run_id)
         definition = await self._workflows.load(source.definition_id, source.definition_format)
-        kept = _ancestors(definition, step)
-        complete = complete_inputs(definition, {**source.inputs, **inputs})
+        kept = taken_over(definition, step)
+        fresh = {**inputs, **inputs_of_texts(definition, texts or {})}
+        complete = complete_inputs(definition, {**source.inputs, **fresh})
 
         def write(conn: Connection) -> RunId:
             records = repository.get_records(conn, run_id)
-            _check_ended(definition, step, records)
+            check_ended(definition, step, records)
             shown, given = parted(definition, complete)
             # Of what was not given anew only the mask is known here.
-            hidden: dict[str, Hidden] = {**get_secret_inputs(conn, run_id), **{name: given[name] for name in given.keys() & inputs.keys()}}
-            new_id = self._workflows.insert_like(actor, conn, source, definition, inputs=(shown, hidden))
+            hidden: dict[str, Hidden] = {**get_secret_inputs(conn, run_id), **{name: given[name] for name in given.keys() & fresh.keys()}}
+            new_id = self._workflows.insert_like(actor, conn, source, definition, step=step, inputs=(shown, hidden))
             self._before_again(actor, conn, source, new_id)
             # The inputs and what is taken over are still those of whoever asked for the first one.
             copy_askers(conn, source, new_id, self._clock.now())
             taken: dict[str, int] = {}
             for record in records.values():
-                name = record.key.partition("[")[0].partition(".")[0]
-                if name in kept and (record.state in _OVER or name in kept.scopes):
+                name = owner(record.key)
+                if name in kept.steps and (record.state in OVER or name in kept.scopes):
                     conn.execute(insert(steps), [_seed(source, new_id, record, is_open=name in kept.scopes)])
                     taken[record.key] = record.attempt
             self._artifacts.copy(conn, run_id, new_id, taken)
@@ -259,60 +263,6 @@ class RunControl:
 def _check_begun(run: Run) -> None:
     if run.state is RunState.QUEUED:
         raise RunQueued(f"run {run.id} waits for its turn", hint="cancel it, or wait until it begins", details={"runId": run.id})
-
-
-class _Kept(frozenset[str]):
-    """Ids of steps whose records a new run takes over; `scopes` are those around the step it begins at, which are still open."""
-
-    scopes: frozenset[str] = frozenset()
-
-
-def _ancestors(definition: WorkflowDefinition, step: str) -> _Kept:
-    path = _path(definition.body, step)
-    if path is None:
-        raise InvalidInput(f"there is no step {step[:80]!r}", hint=did_you_mean(step, definition.by_id, "steps"))
-    if definition.loops[step]:
-        hint = f"begin at the loop {definition.loops[step][0]!r}"
-        raise InvalidInput(f"step {step!r} stands in a loop, so it has no one place to begin at", hint=hint)
-    found: set[str] = set()
-    for body, name in path:
-        for other in body.before(name):
-            found |= {inner.id for inner in body.by_id[other].walk()}
-    scopes = frozenset(name for _, name in path[:-1])
-    kept = _Kept(found | scopes)
-    kept.scopes = scopes
-    return kept
-
-
-def _path(body: StepList, step: str) -> list[tuple[StepList, str]] | None:
-    """The lists from the outermost to the one that `step` stands in, each with the id that leads on."""
-    for each in body.steps:
-        if each.id == step:
-            return [(body, step)]
-        for branch in each.branches.values():
-            inner = _path(branch, step)
-            if inner is not None:
-                return [(body, each.id), *inner]
-    return None
-
-
-def _check_ended(definition: WorkflowDefinition, step: str, records: Mapping[str, StepRecord]) -> None:
-    strategy = Strategy.ABORT
-    for body, name in _path(definition.body, step) or []:
-        for other in sorted(body.before(name)):
-            record = records.get(other)
-            if record is None or record.state not in _OVER:
-                raise NotRepeatable(f"step {step!r} waits for {other!r}, which has not ended in that run", hint=f"begin at {other!r}")
-            if record.state is StepState.FAILED and strategy is not Strategy.CONTINUE and not _went_on(body.by_id[other], records):
-                raise NotRepeatable(f"step {step!r} waits for {other!r}, which failed in that run", hint=f"begin at {other!r}")
-        holder = body.by_id[name]
-        strategy = Strategy.ABORT if holder.type == CONDITION else holder.strategy
-
-
-def _went_on(step: Step, records: Mapping[str, StepRecord]) -> bool:
-    """Whether the list that the step stands in went on behind its failure."""
-    instead = records.get(step.fallback.id) if step.fallback is not None else None
-    return step.on_failure is OnFailure.CONTINUE or (instead is not None and instead.state in (StepState.COMPLETED, StepState.SKIPPED))
 
 
 def _seed(source: Run, new_id: RunId, record: StepRecord, *, is_open: bool) -> dict[str, object]:

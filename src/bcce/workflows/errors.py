@@ -27,6 +27,11 @@ class UnknownRun(NotFound):
 
     code = "unknown-run"
 
+    def __init__(self, message: str | None = None, *, hint: str | None = None, details: dict[str, object] | None = None) -> None:
+        super().__init__(
+            message, hint=hint or "`bcce run list` shows which there are, with --children those that runs started too", details=details
+        )
+
 
 class RunEnded(Conflict):
     """The run has already ended, so it takes no more facts."""

@@ -181,7 +181,8 @@ class Run:
     """One run of a definition. Times are UTC; `ended_at` is None while it is active.
 
     `started_by` is the person whose wish it was, or the id of an actor that is none; for a run that another run started, that of the
-    outermost one. None for runs of releases that did not write it down.
+    outermost one. None for runs of releases that did not write it down. `rerun_of` and `rerun_from` are the run and the step of it that
+    this one began at; None for all others.
     """
 
     id: RunId
@@ -211,6 +212,8 @@ class Run:
     started_at: datetime | None
     ended_at: datetime | None
     started_by: str | None = None
+    rerun_of: RunId | None = None
+    rerun_from: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

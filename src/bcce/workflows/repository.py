@@ -24,6 +24,7 @@ from bcce.kit.ids import DefinitionId, GateId, RunId, TenantId
 from bcce.storage.doors import Item
 from bcce.storage.types import db_now
 from bcce.storage.upsert import upsert
+from bcce.workflows.filters import RunFilter
 from bcce.workflows.model import KNOWN_FORMATS, Run, RunState, StepRecord, StepState
 from bcce.workflows.tables import definitions, gates, runs, signals, steps
 
@@ -315,12 +316,16 @@ def get_definition(conn: Connection, definition_id: DefinitionId) -> RowMapping 
     return conn.execute(select(definitions).where(definitions.c.id == definition_id)).mappings().first()
 
 
-def current_definitions(conn: Connection, tenant_id: TenantId, name: str | None = None) -> Sequence[RowMapping]:
-    """The definitions that new runs use, by name."""
+def current_definitions(
+    conn: Connection, tenant_id: TenantId, name: str | None = None, *, after: str | None = None, limit: int | None = None
+) -> Sequence[RowMapping]:
+    """The definitions that new runs use, by name: at most `limit` (None: all) from behind the name `after`."""
     query = select(definitions).where(definitions.c.tenant_id == tenant_id, definitions.c.is_current)
     if name is not None:
         query = query.where(definitions.c.name == name)
-    return conn.execute(query.order_by(definitions.c.name)).mappings().all()
+    if after is not None:
+        query = query.where(definitions.c.name > after)
+    return conn.execute(query.order_by(definitions.c.name).limit(limit)).mappings().all()
 
 
 def definitions_of(conn: Connection, tenant_id: TenantId, name: str, version: str | None) -> Sequence[RowMapping]:
@@ -341,15 +346,35 @@ def make_current(conn: Connection, values: Mapping[str, object]) -> None:
     conn.execute(update(definitions).where(same_name).values(is_current=definitions.c.id == values["id"]))
 
 
-def list_runs(
-    conn: Connection, tenant_id: TenantId, *, before: str | None, limit: int, state: str | None, workflow: str | None
-) -> list[Run]:
-    """The tenant's runs, newest first, from below the id `before`."""
+def runs_started_by(conn: Connection, run_id: RunId) -> list[tuple[RunId, str, RunState, str | None]]:
+    """Id, workflow, state and parent_key of the runs that steps of this one started, the first first."""
+    columns = (runs.c.id, runs.c.workflow, runs.c.state, runs.c.parent_key)
+    rows = conn.execute(select(*columns).where(runs.c.parent_id == run_id).order_by(runs.c.created_at, runs.c.id))
+    return [(RunId(row.id), row.workflow, RunState(row.state), row.parent_key) for row in rows]
+
+
+def list_runs(conn: Connection, tenant_id: TenantId, wanted: RunFilter, *, before: Run | None, limit: int) -> list[Run]:
+    """The tenant's runs that are wanted, newest first, from behind the run `before`.
+
+    The order is that of `ix_runs_tenant_created`: ids of runs that other runs started say nothing about when.
+    """
     query: Select[Any] = select(runs).where(runs.c.tenant_id == tenant_id)
     if before is not None:
-        query = query.where(runs.c.id < before)
-    if state is not None:
-        query = query.where(runs.c.state == state)
-    if workflow is not None:
-        query = query.where(runs.c.workflow == workflow)
-    return [run_of(row) for row in conn.execute(query.order_by(runs.c.id.desc()).limit(limit)).mappings()]
+        same = and_(runs.c.created_at == before.created_at, runs.c.id < before.id)
+        # The first condition follows from the second, but is one that every database begins at in the index.
+        query = query.where(runs.c.created_at <= before.created_at, or_(runs.c.created_at < before.created_at, same))
+    if wanted.states:
+        query = query.where(runs.c.state.in_(sorted(set(wanted.states))))
+    if wanted.workflow is not None:
+        query = query.where(runs.c.workflow == wanted.workflow)
+    if wanted.subject is not None:
+        query = query.where(runs.c.subject == wanted.subject)
+    if wanted.parent is not None:
+        query = query.where(runs.c.parent_id == wanted.parent)
+    elif not wanted.has_children:
+        query = query.where(runs.c.parent_id.is_(None))
+    if wanted.since is not None:
+        query = query.where(runs.c.created_at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(runs.c.created_at < wanted.until)
+    return [run_of(row) for row in conn.execute(query.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit)).mappings()]

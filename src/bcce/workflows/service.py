@@ -24,9 +24,10 @@ from bcce.workflows.connector import Connector
 from bcce.workflows.definition import Integration, WorkflowDefinition
 from bcce.workflows.errors import UnknownRun, UnknownWorkflow
 from bcce.workflows.expressions import Expressions
+from bcce.workflows.filters import ALL_RUNS, RunFilter
 from bcce.workflows.form import refusal
 from bcce.workflows.graph import GraphFormat, render
-from bcce.workflows.inputs import Hidden, complete_inputs, parted
+from bcce.workflows.inputs import Hidden, complete_inputs, inputs_of_texts, parted
 from bcce.workflows.inputs.repository import put_secret_inputs
 from bcce.workflows.integrations.repository import open_lanes
 from bcce.workflows.journal import record_fact
@@ -109,10 +110,10 @@ class WorkflowService:
         rows = await self._db.read(lambda conn: repository.current_definitions(conn, actor.tenant_id))
         return any(row["source"] == text and row["format"] == DEFINITION_FORMAT for row in rows)
 
-    async def definitions(self, actor: Actor) -> list[StoredDefinition]:
-        """Every workflow that can be started, by name."""
+    async def definitions(self, actor: Actor, *, after: str | None = None, limit: int | None = None) -> list[StoredDefinition]:
+        """The workflows that can be started, by name: at most `limit` (None: all) from behind the name `after`."""
         require(actor, Permission.WORKFLOWS_READ)
-        rows = await self._db.read(lambda conn: repository.current_definitions(conn, actor.tenant_id))
+        rows = await self._db.read(lambda conn: repository.current_definitions(conn, actor.tenant_id, after=after, limit=limit))
         return [_stored(dict(row)) for row in rows]
 
     async def show(self, actor: Actor, name: str) -> StoredDefinition:
@@ -164,6 +165,7 @@ class WorkflowService:
         workflow: str,
         inputs: Mapping[str, object],
         correlation_id: str,
+        texts: Mapping[str, str] | None = None,
         subject: str | None = None,
         version: str | None = None,
         child: Child | None = None,
@@ -172,6 +174,7 @@ class WorkflowService:
 
         Args:
             inputs: those that the workflow asks for; a secret one may be given a `SealedText`.
+            texts: more inputs, as somebody typed them: read by the type that each is declared with, they win.
             version: the beginning of the digest of the text to use; None for the present one.
             child: set when another run starts it.
 
@@ -187,7 +190,7 @@ class WorkflowService:
             raise UnknownWorkflow(what, hint="`bcce workflow list` shows which there are")
         row = rows[0]
         definition = self._read(row, row["format"])
-        shown, hidden = parted(definition, complete_inputs(definition, inputs))
+        shown, hidden = parted(definition, complete_inputs(definition, {**inputs, **inputs_of_texts(definition, texts or {})}))
         turn = self.turn_of(definition, shown)
         if turn is not None and child is not None and child.is_awaited:
             check_no_circle(conn, turn, actor.tenant_id, child.parent_id)
@@ -217,14 +220,17 @@ class WorkflowService:
         source: Run,
         definition: WorkflowDefinition,
         *,
+        step: str,
         inputs: tuple[Mapping[str, object], Mapping[str, Hidden]],
     ) -> RunId:
         """Starts a run of `definition`, that of `source`, inside the caller's transaction; its first records are the caller's to write.
 
         Args:
+            step: where it begins.
             inputs: what everybody may see of them, and what the secret ones were given.
         """
         about = {name: getattr(source, name) for name in ("definition_id", "definition_format", "workflow", "subject")}
+        about |= {"rerun_of": source.id, "rerun_from": step}
         # One epoch is gone, so whoever claims it reads what is recorded.
         return self._insert(
             actor,
@@ -264,6 +270,8 @@ class WorkflowService:
         conn.execute(insert(runs), [{**row, **about, **fixed, **parent}])
         put_secret_inputs(conn, run_id, actor.tenant_id, inputs[1])
         data = {"workflowId": run_id, "workflow": about["workflow"], "subject": about["subject"]}
+        if "rerun_of" in about:
+            data |= {"rerunOf": about["rerun_of"], "rerunFrom": about["rerun_from"]}
         if turn is not None:
             turn.enter(conn, run_id, actor.tenant_id)
             data["group"] = turn.group
@@ -319,20 +327,25 @@ class WorkflowService:
         run = await self._db.read(lambda conn: repository.get_run(conn, run_id, actor.tenant_id))
         return run.state if run else None
 
-    async def runs(
-        self, actor: Actor, *, before: str | None = None, limit: int = 50, state: str | None = None, workflow: str | None = None
-    ) -> list[Run]:
-        """The newest runs; `before` is the id of the last one of the page before.
+    async def runs(self, actor: Actor, wanted: RunFilter = ALL_RUNS, *, before: str | None = None, limit: int = 50) -> list[Run]:
+        """The newest of the wanted runs, by when they were asked for; `before` is the id of the last one of the page before.
 
         Raises:
-            InvalidInput: there is no such state.
+            InvalidInput: there is no such state, or no run `before`.
+            UnknownRun: there is no run `wanted.parent`.
         """
         require(actor, Permission.WORKFLOWS_READ)
-        if state is not None and state not in tuple(RunState):
-            raise InvalidInput(f"there is no state {clean(state, limit=60)!r}", hint=f"states: {', '.join(RunState)}")
-        return await self._db.read(
-            lambda conn: repository.list_runs(conn, actor.tenant_id, before=before, limit=limit, state=state, workflow=workflow)
-        )
+        wanted.check()
+
+        def read(conn: Connection) -> list[Run]:
+            last = repository.get_run(conn, RunId(before), actor.tenant_id) if before is not None else None
+            if before is not None and last is None:
+                raise InvalidInput(f"{clean(before, limit=60)!r} is no cursor of this list", hint="take `next` of the page before")
+            if wanted.parent is not None and repository.get_run(conn, wanted.parent, actor.tenant_id) is None:
+                raise UnknownRun(f"there is no run {clean(wanted.parent, limit=80)}")
+            return repository.list_runs(conn, actor.tenant_id, wanted, before=last, limit=limit)
+
+        return await self._db.read(read)
 
 
 def _stored(row: Mapping[str, object]) -> StoredDefinition:

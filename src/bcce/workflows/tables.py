@@ -54,6 +54,8 @@ runs = Table(
     Column("parent_key", Name(255)),
     Column("cancel_at", UtcDateTime()),
     Column("started_by", Name(255)),
+    Column("rerun_of", Id()),
+    Column("rerun_from", Name(64)),
     Column("created_at", UtcDateTime(), nullable=False),
     Column("started_at", UtcDateTime()),
     Column("ended_at", UtcDateTime()),
@@ -63,6 +65,7 @@ runs = Table(
     Index("ix_runs_subject", "tenant_id", "subject"),
     # Few runs at a time are in one of these, so that they cost the many others nothing (MariaDB knows no partial indexes).
     Index("ix_runs_owner", "lease_owner", sqlite_where=text("lease_owner IS NOT NULL"), postgresql_where=text("lease_owner IS NOT NULL")),
+    Index("ix_runs_parent", "parent_id", sqlite_where=text("parent_id IS NOT NULL"), postgresql_where=text("parent_id IS NOT NULL")),
     Index("ix_runs_suspect", "suspect", sqlite_where=text("suspect = 1"), postgresql_where=text("suspect")),
 )
 

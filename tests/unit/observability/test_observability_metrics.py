@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from bcce.observability import Metrics
+from bcce.observability.metrics import LABELS
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -76,3 +77,13 @@ def test_the_text_is_what_prometheus_reads() -> None:
     metrics = Metrics()
     metrics.webhook_refused("too-large")
     assert b'bcce_webhooks_refused_total{reason="too-large"} 1.0\n' in metrics.render()
+
+
+def test_every_metric_and_every_label_is_described() -> None:
+    metrics = Metrics()
+    families = {family.name: family for family in metrics.registry.collect()}
+
+    assert {metric.name.removesuffix("_total") for metric in metrics.catalogue} == families.keys()
+    assert {label for metric in metrics.catalogue for label in metric.labels} == LABELS.keys()
+    assert all(families[metric.name.removesuffix("_total")].documentation == metric.meaning for metric in metrics.catalogue)
+    assert all(families[metric.name.removesuffix("_total")].type == metric.kind for metric in metrics.catalogue)

@@ -150,6 +150,28 @@ def test_every_event_of_runs_and_steps_says_something_even_without_data() -> Non
     assert narrate("alert.received", {}, lambda name: None) is None
 
 
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"decision": "approve", "by": "user:ada", "comment": "go"}, Said("info", "user:ada agreed (approval apr_1): go")),
+        ({"decision": "reject", "by": "user:ada", "comment": ""}, Said("warning", "user:ada refused (approval apr_1)")),
+        ({"decision": "revoke", "by": "user:ada", "reason": "no"}, Said("warning", "user:ada took the approval back (approval apr_1): no")),
+        ({"decision": "expire"}, Said("warning", "nobody answered in time (approval apr_1)")),
+        ({"decision": "new"}, None),
+    ],
+)
+def test_the_log_says_who_answered_a_question(data: dict[str, object], expected: Said | None) -> None:
+    assert narrate("approval.decided", {**data, "approvalId": "apr_1"}, lambda name: None) == expected
+
+
+def test_a_run_that_was_tried_again_and_waits_says_both() -> None:
+    asked = narrate("workflow.waiting", {"by": "ada", "group": "g"}, lambda name: None)
+    goes_on = narrate("workflow.resumed", {}, lambda name: None)
+
+    assert asked == Said("info", "ada asked for the run to be tried again; it waits for its turn in the group g")
+    assert goes_on == Said("info", "the run has its turn, and goes on")
+
+
 @pytest.mark.parametrize(("key", "step"), [("look", "look"), ("look[2][0]", "look"), ("ask.fallback[2]", "ask"), ("ask.compensate", "ask")])
 def test_the_step_of_a_key(key: str, step: str) -> None:
     assert step_of(key) == step

@@ -2,17 +2,22 @@
 
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import click
 
 from bcce.cli.client import Client, call, segment
 from bcce.cli.files import read_text, write_bytes
+from bcce.cli.following import follow
+from bcce.cli.logs import print_log
 from bcce.cli.output import json_option, show_item, show_list
-from bcce.cli.runs import follow, print_log, standing, told, tree
+from bcce.cli.runs import about, standing, told, tree
+from bcce.kit.clock import SystemClock, format_time, parse_time
 from bcce.kit.errors import InvalidInput
 from bcce.kit.text import clean
 
+_UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _COLUMNS = ("id", "workflow", "state", "waitingForGroup", "createdAt", "endedAt")
 #: What only the engine wants to know, and what is shown in another form.
 _UNSHOWN = frozenset(
@@ -28,6 +33,10 @@ _UNSHOWN = frozenset(
         "suspect",
         "concurrency",
         "integrations",
+        "children",
+        "outline",
+        "rerunOf",
+        "rerunFrom",
     }
 )
 
@@ -38,28 +47,51 @@ def group() -> None:
 
 
 @group.command("list")
-@click.option("--state", help="Only runs in this state, such as failed.")
-@click.option("--workflow", help="Only runs of this workflow.")
+@click.option("--state", "states", multiple=True, metavar="STATE", help="Only runs in this state, such as failed; may be repeated.")
+@click.option("--workflow", help="Only runs of this workflow, also those that other runs started.")
+@click.option("--subject", help="Only runs about this, such as the id of an incident.")
+@click.option("--parent", metavar="RUN", help="Only runs that steps of this run started.")
+@click.option("--children", is_flag=True, help="Also runs that other runs started.")
+@click.option("--since", metavar="TIME", help="Only runs asked for since then: 2h for the last two hours, or 2026-01-02T03:04:05Z.")
+@click.option("--until", metavar="TIME", help="Only runs asked for before then.")
 @click.option("--cursor", help="Where the next page begins.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 500), help="How many at most.")
 @json_option
-def list_runs(state: str | None, workflow: str | None, cursor: str | None, limit: int, as_json: bool) -> None:
-    """List runs, newest first."""
-    page = call(lambda client: client.get("/api/v1/runs", state=state, workflow=workflow, cursor=cursor, limit=limit))
-    show_list(page["items"], _COLUMNS, as_json=as_json, following=page["next"])
+def list_runs(states: tuple[str, ...], children: bool, since: str | None, until: str | None, as_json: bool, **others: Any) -> None:
+    """List runs, newest first. Those that other runs started are left out, but with --children, --parent or --workflow."""
+    wanted = {**others, "state": list(states) or None, "children": True if children else None}
+    moments = {"since": _moment(since, "--since"), "until": _moment(until, "--until")}
+    page = call(lambda client: client.get("/api/v1/runs", **wanted, **moments))
+    columns = _COLUMNS if all(run["parentId"] is None for run in page["items"]) else (*_COLUMNS, "parentId")
+    show_list(page["items"], columns, as_json=as_json, following=page["next"])
+
+
+def _moment(text: str | None, option: str) -> str | None:
+    """A moment as the API takes it, from one or from how long ago it was."""
+    if text is None:
+        return None
+    try:
+        return format_time(parse_time(text))
+    except ValueError:
+        pass
+    ago = re.fullmatch(r"([0-9]{1,5})(s|m|h|d)", text)
+    if ago is None:
+        raise InvalidInput(f"{option} {clean(text, limit=60)!r} is no time", hint="for example 2h, 7d, or 2026-01-02T03:04:05Z")
+    return format_time(SystemClock().now() - int(ago[1]) * _UNITS[ago[2]])
 
 
 @group.command()
 @click.argument("run_id")
 @json_option
 def show(run_id: str, as_json: bool) -> None:
-    """Show a run with its steps."""
+    """Show a run with its steps, each below the block that holds it, and the runs that they started."""
     run = call(lambda client: client.get(f"/api/v1/runs/{segment(run_id)}"))
     if as_json:
         show_item(run, as_json=True)
         return
     show_item(run, as_json=False, skip=_UNSHOWN)
-    for line in (*standing(run), *tree(run), *told(run)):
+    steps = (line.text for line in tree(run, SystemClock().now()))
+    for line in (*about(run), *standing(run), *steps, *told(run)):
         click.echo(line)
 
 
@@ -97,7 +129,7 @@ def resume(run_id: str, as_json: bool) -> None:
 @group.command()
 @click.argument("run_id")
 @click.option("--from", "step", help="Start a new run that begins at this step; without it the steps that failed are tried again.")
-@click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="With --from: another input. JSON, else text.")
+@click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="With --from: another input; text or JSON, as its type says.")
 @json_option
 def retry(run_id: str, step: str | None, inputs: tuple[str, ...], as_json: bool) -> None:
     """Try the steps again that did not end well, or run again from a step."""
@@ -106,7 +138,7 @@ def retry(run_id: str, step: str | None, inputs: tuple[str, ...], as_json: bool)
             raise InvalidInput("--input needs --from", hint="a run that goes on keeps its inputs")
         _change(run_id, "retry", as_json)
         return
-    body = {"step": step, "inputs": read_inputs(inputs, None)}
+    body = {"step": step, **read_inputs(inputs, None)}
     show_item(call(lambda client: client.post(f"/api/v1/runs/{segment(run_id)}/rerun", body)), as_json=as_json)
 
 
@@ -187,8 +219,8 @@ async def find_artifact(client: Client, path: str, wanted: str) -> str:
     return next(iter(found.values()))
 
 
-def read_inputs(pairs: tuple[str, ...], file: str | None) -> dict[str, Any]:
-    """Inputs from a JSON file and from `NAME=VALUE` pairs, which win; a value that is JSON is read as such.
+def read_inputs(pairs: tuple[str, ...], file: str | None) -> dict[str, dict[str, Any]]:
+    """`inputs` from a JSON file, and `texts` from `NAME=VALUE` pairs, which the workflow's own types are read from.
 
     Raises:
         InvalidInput: no file, no JSON object, or a pair without a name.
@@ -202,15 +234,13 @@ def read_inputs(pairs: tuple[str, ...], file: str | None) -> dict[str, Any]:
         if not isinstance(loaded, dict):
             raise InvalidInput(f"the inputs in {file} are no JSON object", hint='for example {"host": "web1"}')
         found |= loaded
+    texts: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not name or not equals:
             raise InvalidInput(f"{clean(pair, limit=60)!r} is no NAME=VALUE", hint="for example --input host=web1")
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
-    return found
+        texts[name] = value
+    return {"inputs": found, "texts": texts}
 
 
 def _change(run_id: str, what: str, as_json: bool) -> None:

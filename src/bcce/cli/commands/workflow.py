@@ -10,8 +10,8 @@ import click
 from bcce.cli.client import Client, call, segment
 from bcce.cli.commands.run import read_inputs
 from bcce.cli.files import STDIN, read_text
+from bcce.cli.following import follow
 from bcce.cli.output import json_option, show_item, show_list
-from bcce.cli.runs import follow
 from bcce.kit.errors import BcceError, ExitCode
 from bcce.kit.findings import Finding, Severity, Verdict
 from bcce.kit.sarif import sarif_log
@@ -24,11 +24,13 @@ def group() -> None:
 
 
 @group.command("list")
+@click.option("--cursor", help="Where the next page begins.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 500), help="How many at most.")
 @json_option
-def list_workflows(as_json: bool) -> None:
+def list_workflows(cursor: str | None, limit: int, as_json: bool) -> None:
     """List workflows."""
-    page = call(lambda client: client.get("/api/v1/workflows"))
-    show_list(page["items"], ("name", "origin", "digest", "createdAt"), as_json=as_json)
+    page = call(lambda client: client.get("/api/v1/workflows", cursor=cursor, limit=limit))
+    show_list(page["items"], ("name", "origin", "digest", "createdAt"), as_json=as_json, following=page["next"])
 
 
 @group.command()
@@ -81,13 +83,13 @@ def _tell(file: str, result: dict[str, Any], form: Literal["text", "json", "sari
 
 @group.command("run")
 @click.argument("name")
-@click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="An input. JSON, else text.")
+@click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="An input; text if its type is string, else JSON.")
 @click.option("--inputs", "file", metavar="FILE|-", help="A JSON file with inputs.")
 @click.option("--detach", is_flag=True, help="Only start it; a server has to advance it.")
 @json_option
 def run_workflow(name: str, inputs: tuple[str, ...], file: str | None, detach: bool, as_json: bool) -> int:
     """Start a run and follow it to its end. Exit 1: it did not end well."""
-    body = {"inputs": read_inputs(inputs, file)}
+    body = read_inputs(inputs, file)
 
     async def begin(client: Client) -> int:
         started = await client.post(f"/api/v1/workflows/{segment(name)}/runs", body)

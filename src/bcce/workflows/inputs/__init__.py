@@ -1,5 +1,5 @@
 """What runs bring: checked against what the workflow asks for, and the secret ones kept apart."""
 
-from bcce.workflows.inputs.model import Hidden, complete_inputs, misplaced, parted, secret_inputs
+from bcce.workflows.inputs.model import Hidden, complete_inputs, inputs_of_texts, misplaced, parted, secret_inputs
 
-__all__ = ["Hidden", "complete_inputs", "misplaced", "parted", "secret_inputs"]
+__all__ = ["Hidden", "complete_inputs", "inputs_of_texts", "misplaced", "parted", "secret_inputs"]

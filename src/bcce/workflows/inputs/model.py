@@ -1,15 +1,62 @@
 """What a run brings, against what its workflow asks for. Pure."""
 
+import json
 from collections.abc import Mapping
 from typing import TypeAlias
 
 from bcce.kit.errors import InvalidInput
 from bcce.kit.redact import MASK
 from bcce.kit.references import SealedText
+from bcce.kit.text import clean
 from bcce.workflows.definition import INPUT_TYPES, WorkflowDefinition
 
 #: What a secret input is given: a value, or references from the run that starts this one.
 Hidden: TypeAlias = str | SealedText
+
+#: How a type is called in a sentence.
+_NAMES = {
+    "string": "a string",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "a boolean: true or false",
+    "object": 'an object, such as {"host": "web1"}',
+    "array": 'an array, such as ["web1", "web2"]',
+}
+
+
+def inputs_of_texts(definition: WorkflowDefinition, texts: Mapping[str, str]) -> dict[str, object]:
+    """Inputs that were typed as texts: those of type `string` are the text as it is, all others are JSON.
+
+    Raises:
+        InvalidInput: names the first input that is unknown, or no JSON of its type; without its value, which may be secret.
+    """
+    found: dict[str, object] = {}
+    for name, text in texts.items():
+        spec = definition.inputs.get(name)
+        if spec is None:
+            raise _unknown(definition, name)
+        if spec.type == "string":
+            found[name] = text
+            continue
+        try:
+            found[name] = json.loads(text, parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:
+            raise _wrong(definition, name) from error
+    return found
+
+
+def _refuse(constant: str) -> object:
+    """Nothing: NaN and the infinities are no JSON, though Python reads them."""
+    raise ValueError(constant)
+
+
+def _unknown(definition: WorkflowDefinition, name: str) -> InvalidInput:
+    takes = ", ".join(definition.inputs) or "none"
+    return InvalidInput(f"workflow {definition.name!r} has no input {clean(name, limit=60)!r}", hint=f"it takes: {takes}")
+
+
+def _wrong(definition: WorkflowDefinition, name: str) -> InvalidInput:
+    return InvalidInput(f"input {name!r} of workflow {definition.name!r} must be {_NAMES[definition.inputs[name].type]}")
 
 
 def complete_inputs(definition: WorkflowDefinition, given: Mapping[str, object]) -> dict[str, object]:
@@ -20,9 +67,7 @@ def complete_inputs(definition: WorkflowDefinition, given: Mapping[str, object])
     """
     unknown = sorted(given.keys() - definition.inputs.keys())
     if unknown:
-        raise InvalidInput(
-            f"workflow {definition.name!r} has no input {unknown[0]!r}", hint=f"it takes: {', '.join(definition.inputs) or 'none'}"
-        )
+        raise _unknown(definition, unknown[0])
     inputs: dict[str, object] = {}
     for name, spec in definition.inputs.items():
         if name not in given:
@@ -37,7 +82,7 @@ def complete_inputs(definition: WorkflowDefinition, given: Mapping[str, object])
             inputs[name] = value
             continue
         if not isinstance(value, INPUT_TYPES[spec.type]) or (isinstance(value, bool) and spec.type != "boolean"):
-            raise InvalidInput(f"input {name!r} of workflow {definition.name!r} must be a {spec.type}")
+            raise _wrong(definition, name)
         inputs[name] = value
     return inputs
 

@@ -17,15 +17,18 @@ from bcce.security.actor import Actor
 from bcce.security.authz import Permission, require
 from bcce.storage.doors import Database
 from bcce.storage.outbox import OutboxRow, head, position_before, read_after
+from bcce.workflows.definition import WorkflowDefinition
 from bcce.workflows.errors import UnknownRun
 from bcce.workflows.logs import repository
 from bcce.workflows.logs.model import LogLine
-from bcce.workflows.logs.narration import When, narrate, step_of
+from bcce.workflows.logs.narration import HAS_WAITED, When, narrate, step_of
 from bcce.workflows.model import Run
-from bcce.workflows.repository import LIVE, get_run
+from bcce.workflows.repository import LIVE, get_attempts, get_run
 from bcce.workflows.service import WorkflowService
 
 _BATCH = 500
+#: How many names a hint has room for.
+_NAMED = 30
 #: How much later than a run's end its last events may seem to be: the database's clock need not be ours.
 _SLACK = timedelta(minutes=10)
 #: Enough for a lifetime of events, and what every database takes for a number.
@@ -77,23 +80,36 @@ class RunLogs:
 
         Raises:
             UnknownRun: there is no such run in the actor's tenant.
-            InvalidInput: `after` is no cursor.
+            InvalidInput: `after` is no cursor, or the run has no such step.
         """
         require(actor, Permission.WORKFLOWS_READ)
         place = _Place.parse(after) if after is not None else None
         run = await self._db.read(lambda conn: get_run(conn, run_id, actor.tenant_id))
         if run is None:
             raise UnknownRun(f"there is no run {clean(run_id, limit=80)}")
-        when = await self._conditions(run)
+        definition = await self._definition(run)
+        if step is not None:
+            await self._check(run, step, definition)
+        conditions = {name: found.when for name, found in definition.by_id.items()} if definition is not None else {}
+        when = conditions.get
         return await self._db.read(lambda conn: _read(conn, run, place, limit, step, when))
 
-    async def _conditions(self, run: Run) -> When:
+    async def _definition(self, run: Run) -> WorkflowDefinition | None:
         try:
-            definition = await self._workflows.load(run.definition_id, run.definition_format)
+            return await self._workflows.load(run.definition_id, run.definition_format)
         except BcceError:  # a text of a newer format: the log is readable all the same
-            return lambda name: None
-        conditions = {name: step.when for name, step in definition.by_id.items()}
-        return conditions.get
+            return None
+
+    async def _check(self, run: Run, step: str, definition: WorkflowDefinition | None) -> None:
+        """Nothing, if the run has or may have lines of this step or key."""
+        if definition is not None and step in definition.loops:
+            return
+        keys = await self._db.read(lambda conn: [record.key for record in get_attempts(conn, run.id)])
+        names = list(dict.fromkeys(step_of(key) for key in keys))
+        if step not in keys and step not in names:
+            some = ", ".join(names[:_NAMED]) + (", …" if names[_NAMED:] else "")
+            hint = f"steps that have lines: {some}" if names else "no step has begun yet"
+            raise InvalidInput(f"run {run.id} has no step {clean(step, limit=80)!r}", hint=hint)
 
 
 def _read(conn: Connection, run: Run, place: _Place | None, limit: int, step: str | None, when: When) -> LogPage:
@@ -117,7 +133,7 @@ def _read(conn: Connection, run: Run, place: _Place | None, limit: int, step: st
         said = repository.lines_of(conn, run.id, [row.id for row in own]) if own else {}
         for row in own:
             skip = place.seen if row.position == place.position else 0
-            for index, line in enumerate(_lines(row, said.get(row.id, ()), when)):
+            for index, line in enumerate(_lines(run, row, said.get(row.id, ()), when)):
                 if index < skip or (step is not None and (line.step is None or step not in (line.step, step_of(line.step)))):
                     continue
                 lines.append(line)
@@ -133,7 +149,7 @@ def _page(lines: Sequence[LogLine], following: str | None, follow: str | None) -
     return LogPage(lines=tuple(sorted(lines, key=lambda line: line.at)), next=following, follow=follow or following or "")
 
 
-def _lines(row: OutboxRow, said: Sequence[Mapping[str, Any]], when: When) -> Iterator[LogLine]:
+def _lines(run: Run, row: OutboxRow, said: Sequence[Mapping[str, Any]], when: When) -> Iterator[LogLine]:
     """What was said before the event, then the event's own line."""
     key = row.data.get("stepId") if row.type.startswith("step.") or row.type in ("workflow.event", "notification.requested") else None
     step = str(key) if key is not None else None
@@ -145,7 +161,8 @@ def _lines(row: OutboxRow, said: Sequence[Mapping[str, Any]], when: When) -> Ite
         yield LogLine(
             seq=f"{row.position}.{index}", at=parse_time(line["at"]), level=line["level"], message=line["text"], facts=facts, **about
         )
-    own = narrate(row.type, row.data, when)
+    # A run that need not wait begins in the very moment in which it is asked for.
+    own = narrate(row.type, {**row.data, HAS_WAITED: row.at > run.created_at}, when)
     if own is not None:
         message = clean(mask_text(own.message), limit=2000)
         yield LogLine(seq=f"{row.position}.{index + 1}", at=row.at, level=own.level, message=message, facts={}, **about)
