@@ -189,13 +189,14 @@ class RunControl:
         Raises:
             UnknownRun: there is no such run.
             InvalidInput: there is no such step, it stands in a loop, or an input does not fit.
-            NotRepeatable: something that the step waits for has not ended.
+            NotRepeatable: something that the step waits for has not ended, or people have to answer it anew.
             BcceError: what it is about does not allow it.
         """
         require(actor, Permission.WORKFLOWS_RUN)
         source, _ = await self._workflows.run(actor, run_id)
         definition = await self._workflows.load(source.definition_id, source.definition_format)
         kept = _ancestors(definition, step)
+        self._check_answers(definition, step)
         complete = complete_inputs(definition, {**source.inputs, **inputs})
 
         def write(conn: Connection) -> RunId:
@@ -232,6 +233,14 @@ class RunControl:
                 conn.execute(update(runs).where(runs.c.id == child.id).values(state=after))
                 run_items(conn, self._told(actor, child, action, event, {"with": run.id}))
             self._move_children(actor, conn, child, before, after, action, event)
+
+    def _check_answers(self, definition: WorkflowDefinition, step: str) -> None:
+        """A question was answered for that run: behind it another one would go on, perhaps with other inputs, and nobody was asked."""
+        for body, name in _path(definition.body, step) or []:
+            for other in sorted(body.before(name)):
+                if any(self._workflows.asks_anew(inner) for inner in body.by_id[other].walk()):
+                    message = f"step {step!r} stands behind {other!r}, in which people are asked; they are asked anew for each run"
+                    raise NotRepeatable(message, hint=f"begin at {other!r}")
 
     async def _change(self, actor: Actor, run_id: RunId, action: str, event: str, change: Callable[[Connection, Run], None]) -> Run:
         require(actor, Permission.WORKFLOWS_RUN)
