@@ -258,6 +258,31 @@ async def test_a_cancel_closes_the_question(runtime: Runtime) -> None:
         await say(runtime, question)
 
 
+async def test_a_cancel_that_came_first_makes_an_answer_void(tmp_path: Path) -> None:
+    """Also while nobody is there to close the question; what a compensation asks is still to be answered."""
+    text = """version: "1.0"
+name: test
+steps:
+  - {id: done, type: set, compensate: {type: approval, message: Undo?}}
+  - {id: gate, type: approval, message: Go on?}
+"""
+    async with shell_runtime(tmp_path) as runtime:
+        run_id = await start(runtime, text)
+        question = await asked(runtime)
+    async with shell_runtime(tmp_path, works=False) as runtime:
+        await runtime.runs.cancel(ACTOR, run_id)
+        for decision in Decision:
+            with pytest.raises(RunEnded, match="is being cancelled"):
+                await say(runtime, question, decision=decision)
+        assert (await runtime.approvals.get(ANN, question.id)).approval.state is ApprovalState.PENDING
+    async with shell_runtime(tmp_path) as runtime:
+        await until(runtime, run_id, lambda _, records: "done.compensate" in records)
+        await say(runtime, await asked(runtime))
+        run, states = await finished(runtime, run_id)
+
+    assert (run.state, states) == (RunState.CANCELLED, {"done": "completed", "gate": "cancelled", "done.compensate": "completed"})
+
+
 async def test_a_question_that_is_taken_back_fails_the_step(runtime: Runtime) -> None:
     run_id = await start(runtime, gate())
     question = await asked(runtime)
