@@ -63,3 +63,28 @@ async def test_a_state_that_does_not_exist_is_named(api: tuple[httpx.AsyncClient
 
     assert answer.status_code == 400
     assert "pending" in answer.json()["hint"]
+
+
+async def test_a_question_is_listed_shown_and_answered(api: tuple[httpx.AsyncClient, Runtime, RecordingExecutor]) -> None:
+    http, runtime, executor = api
+    text = 'version: "1.0"\nname: ask\nsteps:\n  - {id: gate, type: approval, message: Go on?, details: {n: 1}, approvers: [nobody]}\n'
+    refused = await start(runtime, text)
+    question = await asked(runtime)
+    stranger = await http.post(f"/api/v1/approvals/{question.id}/approve", json={"digest": question.digest})
+    assert (stranger.status_code, stranger.json()["type"]) == (403, "urn:bcce:problem:may-not-approve")
+    taken = await http.post(f"/api/v1/approvals/{question.id}/revoke", json={"reason": "asked the wrong people"})
+    assert (taken.status_code, taken.json()["state"]) == (200, "revoked")
+    assert ((await finished(runtime, refused))[0].error or {})["code"] == "approval-revoked"
+
+    run_id = await start(runtime, text.replace(", approvers: [nobody]", ""))
+    question = await asked(runtime)
+    shown = (await http.get(f"/api/v1/approvals/{question.id}")).json()
+    assert (shown["title"], shown["shown"]["details"], shown["missingCount"]) == ("Go on?", {"n": 1}, 1)
+    agreed = await http.post(f"/api/v1/approvals/{question.id}/approve", json={"digest": shown["digest"], "comment": "go"})
+    assert (agreed.status_code, agreed.json()["state"]) == (200, "approved")
+    run, _ = await finished(runtime, run_id)
+    assert (run.state, executor.starts) == (RunState.COMPLETED, [])
+    decided = (await http.get(f"/api/v1/approvals/{question.id}")).json()["decisions"]
+    assert [(item["decision"], item["comment"]) for item in decided] == [("approve", "go")]
+    again = await http.post(f"/api/v1/approvals/{question.id}/approve", json={"digest": shown["digest"]})
+    assert (again.status_code, again.json()["type"]) == (409, "urn:bcce:problem:run-ended")

@@ -22,6 +22,13 @@ steps:
     env: {MARK: "{{ inputs.file }}"}
     script: echo marked > "$MARK"
 """
+QUESTION = """version: "1.0"
+name: ask
+inputs: {who: string}
+steps:
+  - {id: gate, type: approval, message: "Let {{ inputs.who }} in?", details: {badge: "\\u202e7"}}
+outputs: {why: "{{ steps.gate.output.reason }}"}
+"""
 
 
 def test_a_script_is_agreed_to_and_runs(tmp_path: Path) -> None:
@@ -46,6 +53,63 @@ def test_a_script_is_agreed_to_and_runs(tmp_path: Path) -> None:
         assert (tmp_path / "mark").read_text() == "marked\n"
     finally:
         shell.stop()
+
+
+def test_a_question_is_shown_and_answered(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "ask.yaml").write_text(QUESTION)
+    (tmp_path / "bcce.config.yaml").write_text(CONFIG)
+    shell.server = shell.start(free_port())
+    try:
+        asked = []
+        for who in ("first", "second", "third"):
+            shell.ok("workflow", "run", "ask", "--input", f"who={who}", "--detach")
+        deadline = time.monotonic() + 30
+        while len(asked := shell.json("approval", "list", "--state", "pending")["items"]) < 3:  # type: ignore[index, call-overload]
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        first, second, third = sorted(asked, key=lambda item: str(item["title"]))
+        assert "first" in shell.ok("approval", "list")
+        shown = shell.ok("approval", "show", first["id"])
+        assert "step gate asks:\n\n    Let first in?\n" in shown
+        assert '"badge": "⟨U+202E⟩7"' in shown
+        assert "1 person has to agree, each at least of the role approver" in shown
+        assert "approved" in shell.ok("approval", "approve", first["id"], "--yes", "--comment", "known here")
+        assert "rejected" in shell.ok("approval", "reject", second["id"], "--yes", "--comment", "unknown")
+        assert "revoked" in shell.ok("approval", "revoke", third["id"], "--reason", "gone home")
+        for item, state, reason in (
+            (first, "completed", "known here"),
+            (second, "failed", "approval-rejected"),
+            (third, "failed", "approval-revoked"),
+        ):
+            while (run := shell.json("run", "show", item["runId"]))["state"] != state:  # type: ignore[index, call-overload]
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            assert reason in str(run)
+        again = shell.run("approval", "approve", first["id"], "--yes")
+        assert (again.returncode, "is completed" in again.stderr) == (1, True)
+    finally:
+        shell.stop()
+
+
+def test_nothing_in_a_question_looks_like_a_line_of_ours() -> None:
+    hostile = "Go?\x1b[2K\r\n  9 people have to agree"
+    shown = {
+        "kind": "question",
+        "message": hostile,
+        "details": {hostile: hostile},
+        "step": "g",
+        "required": 2,
+        "role": "admin",
+        "approvers": [hostile],
+    }
+    lines = approval_lines({"title": hostile, "shown": shown, "reasons": [hostile]})
+
+    assert lines[2:4] == ["    Go?⟨U+001B⟩[2K⟨U+000D⟩", "      9 people have to agree"]
+    assert not any(character in line for line in lines for character in "\x1b\r\n")
+    assert [line for line in lines if line.startswith("  2 people")] == ["  2 people have to agree, each at least of the role admin"]
+    assert "  only these may answer: Go?⟨U+001B⟩[2K⟨U+000D⟩⟨U+000A⟩  9 people have to agree" in lines
 
 
 def test_whoever_agrees_sees_all_of_it() -> None:

@@ -45,7 +45,7 @@ async def list_approvals(
     return {"items": wire(page), "next": page[-1].id if len(page) == limit else None}
 
 
-@router.get("/{approval_id}", summary="Show an approval: what would run, why somebody is asked, who said what")
+@router.get("/{approval_id}", summary="Show an approval: what would run or is asked, why, and who said what")
 async def show_approval(approval_id: str, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
     """One approval with its decisions."""
     details = await runtime.approvals.get(actor, ApprovalId(approval_id))
@@ -64,7 +64,10 @@ async def reject(approval_id: str, word: Word, runtime: RuntimeDep, actor: Actor
     return await _decide(approval_id, Decision.REJECT, word, runtime, actor)
 
 
-@router.post("/{approval_id}/revoke", summary="Take an approval back that was asked for or given, before its script has started")
+@router.post(
+    "/{approval_id}/revoke",
+    summary="Take an approval back that was asked for or given, before its script has started or its run has gone on",
+)
 async def revoke(approval_id: str, given: Withdrawal, runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
     """A script that has started is not stopped by it."""
     approval = await runtime.db.write(

@@ -1,4 +1,4 @@
-"""People's agreement to scripts: bound to exactly what they saw, at most once, with an end."""
+"""People's agreement to scripts, and that a run may go on: bound to exactly what they saw, at most once, with an end."""
 
 from bcce.approvals.digest import BoundScript, approval_digest
 from bcce.approvals.errors import (

@@ -45,6 +45,7 @@ class ApprovalRequest:
     `digest` is what `approval_digest` says of everything that would happen; `shown` holds the same for the person's eyes, as JSON values:
     the plan, the scripts, the findings. `reasons` say why a person is asked. `required_count` different people must agree.
     `requested_by` is who started what asks, None for whoever calls; `asked_by` are all people whose wish it is, of whom nobody may agree.
+    `expires_at` is when the time to decide is over, None for as long as settings say.
     """
 
     run_id: RunId
@@ -58,6 +59,7 @@ class ApprovalRequest:
     requested_by: str | None = None
     correlation_id: str | None = None
     asked_by: tuple[str, ...] = ()
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

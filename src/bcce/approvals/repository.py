@@ -25,6 +25,13 @@ def get(conn: Connection, approval_id: ApprovalId, tenant_id: TenantId) -> Appro
     return _approval(row) if row else None
 
 
+def at_gate(conn: Connection, gate_id: GateId, tenant_id: TenantId) -> Approval | None:
+    """The newest approval that was asked for at a gate; None when none was."""
+    query = select(approvals).where(approvals.c.gate_id == gate_id, approvals.c.tenant_id == tenant_id)
+    row = conn.execute(query.order_by(approvals.c.requested_at.desc(), approvals.c.id.desc()).limit(1)).mappings().first()
+    return _approval(row) if row else None
+
+
 def lock(conn: Connection, approval_id: ApprovalId) -> Approval:
     """The approval as it is now; nobody else can change it before the commit. It must be there: approvals are never deleted."""
     return _approval(conn.execute(select(approvals).where(approvals.c.id == approval_id).with_for_update()).mappings().one())

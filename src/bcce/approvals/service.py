@@ -31,6 +31,7 @@ from bcce.approvals.model import (
     DecisionRecord,
     state_after,
 )
+from bcce.approvals.question import check_entitled
 from bcce.approvals.settings import ApprovalSettings
 from bcce.kit.clock import Clock, format_time
 from bcce.kit.errors import Conflict, NotFound
@@ -109,7 +110,7 @@ class ApprovalService:
             requested_by=request.requested_by or actor.id,
             state=ApprovalState.PENDING,
             requested_at=now,
-            expires_at=self._expiry(now),
+            expires_at=request.expires_at or self._expiry(now),
             decided_at=None,
             correlation_id=request.correlation_id,
             asked_by=request.asked_by,
@@ -132,7 +133,8 @@ class ApprovalService:
 
         Raises:
             UnknownApproval: the actor's tenant has none such.
-            MayNotApprove: the actor is no person, or the person asked for this: started its run, or sent an alert or a signal behind it.
+            MayNotApprove: the actor is no person, is none of those who are asked, or asked for this: started its run, or sent an alert or
+                a signal behind it.
             ApprovalNotOpen: it is decided, revoked or expired.
             ApprovalExpired: the time to decide is over.
             ApprovalChanged: the person saw something else.
@@ -142,6 +144,7 @@ class ApprovalService:
         require(actor, Permission.APPROVALS_DECIDE)
         before = self._known(conn, actor, approval_id)
         person = self._check_person(actor, before, decision)
+        check_entitled(actor, before)
         self._record_fact(conn, before.run_id, before.gate_id, {"approvalId": approval_id, "decision": str(decision), "by": actor.id})
         approval = repository.lock(conn, approval_id)
         now = self._clock.now()
@@ -179,21 +182,16 @@ class ApprovalService:
         before = self._known(conn, actor, approval_id)
         self._record_fact(conn, before.run_id, before.gate_id, {"approvalId": approval_id, "decision": "revoke", "by": actor.id})
         after = self._change(conn, repository.lock(conn, approval_id), ApprovalState.REVOKED, self._clock.now())
-        self._tell(
-            conn,
-            actor,
-            after,
-            "approval.decided",
-            {"decision": "revoke", "by": actor.id, "reason": clean(reason, limit=_MAX_COMMENT_CHARS)},
-        )
+        facts = {"decision": "revoke", "by": actor.id, "reason": clean(reason, limit=_MAX_COMMENT_CHARS)}
+        self._tell(conn, actor, after, "approval.decided", facts)
         return after
 
-    def expire(self, conn: Connection, now: datetime) -> RunId | None:
+    def expire(self, conn: Connection, now: datetime, gate: tuple[RunId, GateId] | None = None) -> RunId | None:
         """Expires what is overdue of one run and wakes it; None when nothing is overdue. Call until None, each time in a new transaction.
 
-        One run at a time, because no transaction locks two runs.
+        One run at a time, because no transaction locks two runs; `gate` says at which gate of which, None for the one overdue for longest.
         """
-        overdue = repository.overdue_gate(conn, now)
+        overdue = gate or repository.overdue_gate(conn, now)
         if overdue is None:
             return None
         run_id, gate_id = overdue

@@ -1,5 +1,6 @@
 """How a person is shown what they are asked to agree to, and how the answer is sent."""
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -45,8 +46,10 @@ def check_is_shown(*, yes: bool, as_json: bool) -> None:
 
 
 def approval_lines(asked: dict[str, Any]) -> list[str]:
-    """What a person is asked to agree to: script and undo as they would run, in full, what they can do, why somebody is asked."""
+    """What a person is asked to agree to: a question, or script and undo as they would run, in full, what they can do; and why."""
     shown = asked["shown"]
+    if shown.get("kind") == "question":
+        return _question_lines(shown, asked["reasons"])
     lines = [f"{asked['title']}  (from {shown['source']})", "", *_script_lines(shown["script"]), ""]
     if shown.get("undo"):
         lines += ["  and, to undo it:", "", *_script_lines(shown["undo"]), ""]
@@ -58,6 +61,20 @@ def approval_lines(asked: dict[str, Any]) -> list[str]:
     if shown.get("why"):
         lines.append(f"  why: {shown['why']}")
     lines += [f"  asked because {reason}" for reason in asked["reasons"]]
+    return [one_line(line) for line in lines]
+
+
+def _question_lines(shown: dict[str, Any], reasons: list[str]) -> list[str]:
+    """A question as it was asked, and whom it is for."""
+    lines = [f"step {shown['step']} asks:", "", *(f"    {line}" for line in shown["message"].removesuffix("\n").split("\n")), ""]
+    if shown["details"] is not None:
+        details = json.dumps(shown["details"], indent=2, ensure_ascii=False)
+        lines += ["  with:", "", *(f"    {line}" for line in details.split("\n")), ""]
+    people = "person has" if shown["required"] == 1 else "people have"
+    lines.append(f"  {shown['required']} {people} to agree, each at least of the role {shown['role']}")
+    if shown["approvers"]:
+        lines.append(f"  only these may answer: {', '.join(shown['approvers'])}")
+    lines += [f"  asked because {reason}" for reason in reasons]
     return [one_line(line) for line in lines]
 
 

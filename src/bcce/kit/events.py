@@ -40,7 +40,7 @@ EVENT_TYPES: dict[str, str] = {
     "step.cancelled": "a step was stopped before its end",
     "step.waiting": "a step waits at a gate",
     "step.logged": "a step that goes on said something, which is in its run's log",
-    "approval.requested": "a person is asked to agree to a script",
+    "approval.requested": "a person is asked to agree to a script, or whether a run may go on",
     "approval.decided": "a person agreed or refused, or the time ran out",
     "dispatch.cleared": "a clearance was made for one script on one target",
     "dispatch.finished": "a script's outcome is known",

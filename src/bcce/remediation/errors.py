@@ -21,6 +21,18 @@ class NotApproved(NotCleared):
     code = "not-approved"
 
 
+class ApprovalRejected(Conflict):
+    """Somebody who was asked whether the run may go on said no."""
+
+    code = "approval-rejected"
+
+
+class ApprovalRevoked(Conflict):
+    """The question whether the run may go on was taken back, so nobody can agree to it any more."""
+
+    code = "approval-revoked"
+
+
 class NotYet(NotCleared):
     """The gate cannot clear the script at this moment; the step waits and asks it again."""
 

@@ -8,11 +8,12 @@ from sqlalchemy import Connection, insert, select, update
 from bcce.approvals.model import ApprovalState
 from bcce.approvals.tables import approvals
 from bcce.execution.model import Dispatch
-from bcce.kit.ids import ApprovalId, IncidentId, TenantId
+from bcce.kit.ids import ApprovalId, GateId, IncidentId, TenantId
 from bcce.remediation.tables import plans
 from bcce.storage.outbox import outbox_cursors
 from bcce.workflows.model import LIVE_STEPS
 from bcce.workflows.repository import ENDED, get_records, get_run
+from bcce.workflows.tables import gates
 
 
 def put_plan(conn: Connection, values: Mapping[str, object]) -> None:
@@ -39,6 +40,11 @@ def is_followed(conn: Connection, dispatch: Dispatch) -> bool:
         return False
     step = get_records(conn, dispatch.run_id).get(dispatch.step_key)
     return step is not None and step.state in LIVE_STEPS
+
+
+def is_gate_open(conn: Connection, gate_id: GateId) -> bool:
+    """Whether a step still waits at the gate."""
+    return conn.execute(select(gates.c.id).where(gates.c.id == gate_id, gates.c.state == "open")).first() is not None
 
 
 def step_cursor(conn: Connection, name: str, position: int) -> bool:

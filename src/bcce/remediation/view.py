@@ -6,7 +6,9 @@ from sqlalchemy import Connection
 
 from bcce.alerts.repository import get_alerts
 from bcce.approvals import repository as approvals
+from bcce.approvals.errors import ApprovalNotOpen
 from bcce.approvals.model import Approval, ApprovalState
+from bcce.approvals.question import is_question
 from bcce.approvals.service import ApprovalService
 from bcce.execution import repository as dispatches
 from bcce.incidents import repository as incidents
@@ -59,11 +61,13 @@ def revoke_unstarted(actor: Actor, conn: Connection, approvals: ApprovalService,
 
     Raises:
         UnknownApproval: the actor's tenant has none such.
-        ApprovalNotOpen: it is rejected, revoked or expired.
+        ApprovalNotOpen: it is rejected, revoked or expired, or its run has gone on.
         NothingToDecide: its script has started.
     """
     # Takes the run's row lock, which the gate holds while it writes a dispatch: what is seen afterwards is final.
     revoked = approvals.revoke(actor, conn, approval_id, reason=reason)
+    if is_question(revoked) and not repository.is_gate_open(conn, revoked.gate_id):
+        raise ApprovalNotOpen(f"the run has gone on since approval {approval_id} was given", hint=f"bcce run cancel {revoked.run_id}")
     if dispatches.has_started(conn, str(revoked.run_id), revoked.digest):
         raise NothingToDecide(f"the script of approval {approval_id} has started", hint="`bcce dispatch list` tells how it went")
     return revoked

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from bcce.alerts.provider import AlertProvider
 from bcce.alerts.service import AlertService
 from bcce.alerts.settings import AlertSettings
+from bcce.approvals.model import Decision
 from bcce.approvals.service import ApprovalService
 from bcce.approvals.settings import ApprovalSettings
 from bcce.config.environ import process_environ
@@ -26,7 +27,7 @@ from bcce.itsm.book import TicketBook
 from bcce.itsm.service import ItsmService
 from bcce.kit.clock import Clock, SystemClock
 from bcce.kit.errors import BcceError, InvalidInput
-from bcce.kit.ids import Ids, RunId
+from bcce.kit.ids import GateId, Ids, RunId
 from bcce.knowledge import KnowledgeService, SearchIndex
 from bcce.observability.health import HealthChecks
 from bcce.observability.metrics import Metrics
@@ -70,7 +71,7 @@ from bcce.workflows.inputs.repository import get_secret_inputs
 from bcce.workflows.integrations.courier import Courier
 from bcce.workflows.integrations.lanes import IntegrationLanes
 from bcce.workflows.integrations.parcels import Parcels
-from bcce.workflows.journal import Journal, record_fact
+from bcce.workflows.journal import Journal, record_answer, record_fact
 from bcce.workflows.limits import Limits
 from bcce.workflows.logs.logbook import Logbook
 from bcce.workflows.logs.model import LogLimits
@@ -405,9 +406,12 @@ class _Builder:
         services.add(Planner, planner)  # type: ignore[type-abstract]  # a Protocol is the key
 
 
-def _record_fact(conn: Connection, run_id: RunId, gate_id: str, payload: object) -> None:
-    """A decision is a fact of its run; what was decided is in the approval's own rows."""
-    record_fact(conn, run_id)
+def _record_fact(conn: Connection, run_id: RunId, gate_id: GateId, payload: Mapping[str, object]) -> None:
+    """A decision is a fact of its run; what was decided is in the approval's own rows. Only what people answer can come too late."""
+    if payload.get("decision") in tuple(Decision):
+        record_answer(conn, run_id, gate_id)
+    else:
+        record_fact(conn, run_id)
 
 
 async def _truth(value: bool) -> bool:

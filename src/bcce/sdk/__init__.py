@@ -74,6 +74,7 @@ from bcce.workflows.engine import Parked
 from bcce.workflows.model import Artifact, Effect, StepError, StepResult, completed, failed
 from bcce.workflows.references import Sealed
 from bcce.workflows.step_type import (
+    Asking,
     Checked,
     Commit,
     Done,
@@ -99,6 +100,7 @@ __all__ = [
     "AlertProvider",
     "AlertStatus",
     "Artifact",
+    "Asking",
     "Backoff",
     "BcceError",
     "Buildable",

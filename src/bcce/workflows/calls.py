@@ -363,6 +363,7 @@ class Caller:
             lease_remaining_s=self._worker.lease_remaining_s,
             say=partial(self._say, attempt.row),
             started_by=run.started_by,
+            deadline_at=attempt.record.deadline_at,
         )
 
     def _say(self, row: Row, level: LogLevel, message: str, facts: Mapping[str, object] | None) -> None:

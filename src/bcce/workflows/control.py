@@ -26,7 +26,7 @@ from bcce.workflows.inputs.repository import get_secret_inputs
 from bcce.workflows.integrations.repository import reopen_lanes
 from bcce.workflows.journal import record_fact
 from bcce.workflows.model import Run, RunState, StepRecord, StepState
-from bcce.workflows.reruns import OVER, check_ended, owner, taken_over
+from bcce.workflows.reruns import OVER, check_answers, check_ended, owner, taken_over
 from bcce.workflows.service import WorkflowService
 from bcce.workflows.step_type import gate_id
 from bcce.workflows.tables import runs, steps
@@ -192,13 +192,14 @@ class RunControl:
         Raises:
             UnknownRun: there is no such run.
             InvalidInput: there is no such step, it stands in a loop, or an input does not fit.
-            NotRepeatable: something that the step waits for has not ended.
+            NotRepeatable: something that the step waits for has not ended, or people have to answer it anew.
             BcceError: what it is about does not allow it.
         """
         require(actor, Permission.WORKFLOWS_RUN)
         source, _ = await self._workflows.run(actor, run_id)
         definition = await self._workflows.load(source.definition_id, source.definition_format)
         kept = taken_over(definition, step)
+        check_answers(definition, step, self._workflows.asks_anew)
         fresh = {**inputs, **inputs_of_texts(definition, texts or {})}
         complete = complete_inputs(definition, {**source.inputs, **fresh})
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, insert, update
 
 from bcce.kit.clock import Clock, format_time
 from bcce.kit.events import Event
-from bcce.kit.ids import Ids, RunId
+from bcce.kit.ids import GateId, Ids, RunId
 from bcce.storage.doors import Append, Database, Fence, Item
 from bcce.storage.doors import run as run_items
 from bcce.storage.errors import StaleEpoch
@@ -49,6 +49,19 @@ def record_fact(conn: Connection, run_id: RunId) -> None:
         raise UnknownRun(details={"runId": run_id})
     if state not in repository.LIVE:
         raise RunEnded(f"run {run_id} is {state}", details={"runId": run_id, "state": str(state)})
+
+
+def record_answer(conn: Connection, run_id: RunId, gate: GateId) -> None:
+    """`record_fact` for a person's answer at a gate, which a cancel that came before makes void; compensations still ask.
+
+    Raises:
+        UnknownRun: there is no such run.
+        RunEnded: it has ended, or it is being cancelled and the step at the gate with it.
+    """
+    record_fact(conn, run_id)
+    run = repository.get_run(conn, run_id)
+    if run is not None and run.cancel_at is not None and ".compensate" not in (repository.step_at(conn, gate) or ""):
+        raise RunEnded(f"run {run_id} is being cancelled", details={"runId": run_id})
 
 
 def wake(conn: Connection, run_id: RunId) -> bool:

@@ -179,8 +179,10 @@ class _Walk:
 
     def _forget_since(self, extent: tuple[int, int, int]) -> None:
         """Takes everything out of the plan that came behind `extent`."""
-        for part, length in zip((self.plan.calls, self.plan.stops, self.plan.settles), extent, strict=True):
-            del part[length:]
+        calls, stops, settles = extent
+        del self.plan.calls[calls:]
+        del self.plan.stops[stops:]
+        del self.plan.settles[settles:]
 
     def _stop_since(self, index: int) -> None:
         """What was to be called is to be stopped instead, and what was to begin does not."""

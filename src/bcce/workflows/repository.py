@@ -290,6 +290,11 @@ def close_gate(run_id: RunId, step_key: str) -> Item:
     return _CLOSE_STEP, {"k_run": run_id, "k_step": step_key}
 
 
+def step_at(conn: Connection, gate: GateId) -> str | None:
+    """The key of the step that waits, or waited, at a gate; None when there is no such gate."""
+    return conn.execute(select(gates.c.step_key).where(gates.c.id == gate)).scalar()
+
+
 def reopen_gates(conn: Connection, gate_ids: Collection[GateId]) -> None:
     """Opens gates again that were closed with their run."""
     conn.execute(update(gates).where(gates.c.id.in_(gate_ids)).values(state="open", closed_at=None))

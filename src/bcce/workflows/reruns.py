@@ -1,6 +1,6 @@
 """What a run that begins at a step of another one takes over from it. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bcce.kit.errors import InvalidInput
@@ -61,6 +61,19 @@ def _path(body: StepList, step: str) -> list[tuple[StepList, str]] | None:
             if inner is not None:
                 return [(body, each.id), *inner]
     return None
+
+
+def check_answers(definition: WorkflowDefinition, step: str, asks: Callable[[Step], bool]) -> None:
+    """Nothing, if nobody is asked before `step`: what was answered for one run would let another go on, perhaps with other inputs.
+
+    Raises:
+        NotRepeatable: somebody is.
+    """
+    for body, name in _path(definition.body, step) or []:
+        for other in sorted(body.before(name)):
+            if any(asks(inner) for inner in body.by_id[other].walk()):
+                message = f"step {step!r} stands behind {other!r}, in which people are asked; they are asked anew for each run"
+                raise NotRepeatable(message, hint=f"begin at {other!r}")
 
 
 def check_ended(definition: WorkflowDefinition, step: str, records: Mapping[str, StepRecord]) -> None:

@@ -21,7 +21,7 @@ from bcce.workflows import repository
 from bcce.workflows.askers.repository import How, add_asker
 from bcce.workflows.concurrency.turns import Turn, check_no_circle, turn_of
 from bcce.workflows.connector import Connector
-from bcce.workflows.definition import Integration, WorkflowDefinition
+from bcce.workflows.definition import Integration, Step, WorkflowDefinition
 from bcce.workflows.errors import UnknownRun, UnknownWorkflow
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.filters import ALL_RUNS, RunFilter
@@ -34,7 +34,7 @@ from bcce.workflows.journal import record_fact
 from bcce.workflows.model import DEFINITION_FORMAT, Child, Run, RunState, StepRecord
 from bcce.workflows.reader import read_definition
 from bcce.workflows.references import KnownReferences
-from bcce.workflows.step_type import StepType
+from bcce.workflows.step_type import Asking, StepType
 from bcce.workflows.tables import runs
 from bcce.workflows.validation import check_support, check_text
 
@@ -149,6 +149,11 @@ class WorkflowService:
                 raise UnknownWorkflow(f"there is no definition {definition_id}")
             return self._read(row, number)
         return self._parsed[definition_id]
+
+    def asks_anew(self, step: Step) -> bool:
+        """Whether what the step said, or what was done instead of it, holds for its own run alone."""
+        both = [(each.given, self._types.get(each.type)) for each in (step, step.fallback) if each is not None]
+        return any(isinstance(kind, Asking) and kind.asks_anew(given) for given, kind in both)
 
     def _read(self, row: RowMapping, number: int) -> WorkflowDefinition:
         """The definition in a row, which takes a hundred times as long to read as a run takes to start."""

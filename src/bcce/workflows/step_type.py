@@ -53,8 +53,8 @@ class StepContext:
 
     `key` is the step's place in the definition; `attempt` counts from 1; `idempotency_key` is the same on every call of one
     step, before and after any crash. `started_by` is who wanted the run, None if nobody knows. `started_at` is when this
-    attempt began; `is_waiting` is true when this call follows a wake-up. `lease_remaining_s` returns the seconds for which this worker
-    is surely still the owner.
+    attempt began; `is_waiting` is true when this call follows a wake-up. `deadline_at` is when the step times out, None for never.
+    `lease_remaining_s` returns the seconds for which this worker is surely still the owner.
     """
 
     run_id: RunId
@@ -71,6 +71,7 @@ class StepContext:
     lease_remaining_s: Callable[[], Awaitable[float]]
     say: LogSink
     started_by: str | None = None
+    deadline_at: datetime | None = None
 
     def log(self, message: str, *, level: LogLevel = "info", facts: Mapping[str, object] | None = None) -> None:
         """Adds a line, or one for each line of `message`, to the log of the run; costs no I/O and never fails.
@@ -185,6 +186,15 @@ class Checked(Protocol):
 
     def check(self, given: Mapping[str, object]) -> Iterable[Remark]:
         """What is wrong with parameters that fit the schema; texts in them may hold expressions. Does no I/O and raises nothing."""
+        ...
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """A step type whose result holds for its own run alone: a run that is begun anew does not take it over."""
+
+    def asks_anew(self, given: Mapping[str, object]) -> bool:
+        """Whether that is so of a step with these parameters, as they stand in the file. Does no I/O."""
         ...
 
 

@@ -17,7 +17,7 @@ SECTIONS = {part.partition("\n")[0]: part for part in re.split(r"^## ", PAGE, fl
 #: The classes themselves: checking a file needs their names and parameters, not what they are built from.
 STEP_TYPES: dict[str, StepType] = {point.name: point.load() for point in entry_points(group="bcce.step_types")}
 #: Every workflow can use these too, and `action` is only another name.
-ALSO = {"shell": "shell", "action": "shell"}
+ALSO = {"shell": "shell", "action": "shell", "approval": "approval"}
 GENERAL = {name: kind for name, kind in STEP_TYPES.items() if kind.__module__.startswith("bcce.workflows.") or name in ALSO}
 EXAMPLES = [(name, text) for name, section in SECTIONS.items() for text in re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)]
 

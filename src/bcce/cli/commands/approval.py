@@ -29,7 +29,7 @@ def list_approvals(state: str | None, cursor: str | None, limit: int, as_json: b
 @click.argument("approval_id")
 @json_option
 def show(approval_id: str, as_json: bool) -> None:
-    """Show what would run, why somebody is asked, and who said what."""
+    """Show what would run or is asked, why, and who said what."""
     view = call(lambda client: client.get(f"/api/v1/approvals/{segment(approval_id)}"))
     if as_json:
         show_item(view, as_json=True)
@@ -68,7 +68,7 @@ def reject(approval_id: str, comment: str, yes: bool, as_json: bool) -> None:
 @click.option("--reason", required=True, help="Why; kept in the audit log.")
 @json_option
 def revoke(approval_id: str, reason: str, as_json: bool) -> None:
-    """Take an approval back before its script has started."""
+    """Take an approval back before its script has started, or its run has gone on."""
     view = call(lambda client: client.post(f"/api/v1/approvals/{segment(approval_id)}/revoke", {"reason": reason}))
     _show(view, as_json)
 
