@@ -6,7 +6,7 @@ definition's format.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,9 +49,32 @@ class _Missing(ChainableUndefined, StrictUndefined):
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """The sandbox, and products and powers kept small: `'a' * 10**9` would otherwise eat the process's memory."""
+    """The sandbox with small products and powers, since `'a' * 10**9` would eat the process's memory; a key wins over a method.
+
+    A method is there only where it is called, and only if the object has no such key: `output.items` is what a step calls `items`, and
+    what is missing is missing also when Python has a method of that name.
+    """
 
     intercepted_binops = frozenset({"*", "**"})
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        return self._taken(obj, attribute, super().getattr)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        return self._taken(obj, argument, super().getitem)
+
+    def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(__obj, Undefined) and isinstance(__obj._undefined_name, str):
+            __obj = super().getattr(__obj._undefined_obj, __obj._undefined_name)
+        return super().call(__context, __obj, *args, **kwargs)
+
+    def _taken(self, obj: Any, name: Any, take: Callable[[Any, Any], Any]) -> Any:
+        if isinstance(obj, Undefined):
+            return self.undefined(obj._undefined_message)  # what is not there has no methods either
+        if isinstance(obj, Mapping):
+            return obj[name] if isinstance(name, Hashable) and name in obj else self.undefined(obj=obj, name=name)
+        found = take(obj, name)
+        return self.undefined(obj=obj, name=name) if callable(found) and not isinstance(found, Undefined) else found
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         sizes = [len(side) if isinstance(side, str | list | tuple) else abs(side) for side in (left, right)]

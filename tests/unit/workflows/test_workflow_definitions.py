@@ -158,6 +158,40 @@ def test_what_an_expression_may_not_do_is_an_error(expression: str) -> None:
         EXPRESSIONS.evaluate(expression, {"inputs": {"n": 3}, "steps": {}})
 
 
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("inputs.keys", "k"),
+        ("inputs['values']", "v"),
+        ("steps.get.output.items", [7]),
+        ("steps.copy.output", {}),
+        ("steps['get'].output['items']", [7]),
+        ("inputs.rows | map(attribute='items') | list", [3, 4]),
+        ("inputs.o.items is defined", False),
+        ("inputs.o['get'] | default(1)", 1),
+        ("inputs.o.items() | list == inputs.o | items | list", True),
+        ("inputs.o.get('a', 2)", 0),
+        ("inputs.text.upper().split()", ["A", "B"]),
+        ("inputs.rows.count is defined", False),
+        ("inputs.rows.count(1)", 0),
+    ],
+)
+def test_a_key_wins_over_a_method_which_is_there_only_where_it_is_called(expression: str, expected: object) -> None:
+    inputs = {"keys": "k", "values": "v", "o": {"a": 0}, "rows": [{"items": 3}, {"items": 4}], "text": "a b"}
+    steps = {"get": {"output": {"items": [7]}}, "copy": {"output": {}}}
+
+    assert EXPRESSIONS.evaluate(expression, {"inputs": inputs, "steps": steps}) == expected
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["inputs.o.items", "inputs.o.items.a()", "inputs.o.values()", "inputs.o.pop('a')", "not inputs.text.isdigit", "inputs.rows.append(1)"],
+)
+def test_a_method_is_no_value_and_no_key_can_be_called(expression: str) -> None:
+    with pytest.raises(InvalidExpression):
+        EXPRESSIONS.evaluate(expression, {"inputs": {"o": {"values": 1}, "text": "a", "rows": []}, "steps": {}})
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("250ms", 0.25), (5, 5), ("2h", 7200), ("1d", 86400), ("1.5m", 90)])
 def test_durations(text: object, seconds: float) -> None:
     assert parse_duration_s(text) == seconds
