@@ -210,3 +210,15 @@ def test_inputs_are_checked_and_completed() -> None:
     for wrong in ({}, {"n": "1"}, {"n": True}, {"n": 1, "z": 2}):
         with pytest.raises(InvalidInput):
             complete_inputs(definition, wrong)
+
+
+@pytest.mark.parametrize("given", [{}, {"n": None, "p": None}])
+def test_what_was_completed_can_be_completed_again(given: dict[str, object]) -> None:
+    head = "inputs: {n: {type: integer, required: false}, p: {required: false, secret: true}, t: {default: x}}\n"
+    definition = workflow("  - {id: a, type: noop}\n", head=head)
+    complete = complete_inputs(definition, given)
+
+    assert complete == complete_inputs(definition, complete) == {"n": None, "p": None, "t": "x"}
+    for wrong in ({"n": "x"}, {"t": None}, {"p": 5}):
+        with pytest.raises(InvalidInput):
+            complete_inputs(definition, wrong)
