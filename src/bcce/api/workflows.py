@@ -23,9 +23,12 @@ class WorkflowText(BaseModel):
 
 @router.get("/workflows", summary="List workflows")
 async def list_workflows(runtime: RuntimeDep, actor: ActorDep) -> dict[str, Any]:
-    """Those that new runs use."""
+    """Those that new runs use, and the files of `workflows.directory` that were not registered when the server started."""
     found = await runtime.workflows.definitions(actor)
-    return {"items": [{**wire(item), "source": None} for item in found], "next": None}
+    refused = [
+        {"path": file.path, "findings": [item.to_dict() for item in file.findings]} for file in runtime.workflow_files.refused(actor)
+    ]
+    return {"items": [{**wire(item), "source": None} for item in found], "next": None, "notRegistered": refused}
 
 
 @router.post("/workflows/validate", summary="Check a workflow file")

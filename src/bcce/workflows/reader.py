@@ -81,7 +81,7 @@ class _Reader(Form):
         if not body.steps and not any(item.line for item in self.found if item.text == "steps"):
             self.note(("steps",), "workflow.missing-key", "a workflow needs at least one step", "begin with steps: and - id: first")
         return WorkflowDefinition(
-            name=str(name),
+            name=name if isinstance(name, str) else "",
             version="1.0",
             description=str(root.get("description", "")).strip(),
             inputs=self._inputs(root.get("inputs")),
