@@ -10,11 +10,13 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import ChainableUndefined, StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, nodes
+from jinja2 import ChainableUndefined, StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, nodes, pass_eval_context
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import FilterArgumentError, SecurityError
+from jinja2.filters import make_attrgetter
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from bcce.kit.text import canonical_json
+from bcce.kit.text import canonical_json, canonical_text
 from bcce.workflows.errors import InvalidExpression
 from bcce.workflows.template import Template, split
 
@@ -57,6 +59,11 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset({"*", "**"})
 
+    @staticmethod
+    def joined(parts: Iterable[object]) -> str:
+        """What `~` makes of its operands."""
+        return "".join(map(_as_text, parts))
+
     def getattr(self, obj: Any, attribute: str) -> Any:
         return self._taken(obj, attribute, super().getattr)
 
@@ -85,10 +92,34 @@ class _Environment(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
 
+def _as_text(value: object) -> str:
+    """A value amid text: a text is itself, anything else its JSON, so that it is the same to every reader."""
+    return str(value) if isinstance(value, str | Undefined) else canonical_text(value)
+
+
+@pass_eval_context
+def _join(context: nodes.EvalContext, value: Iterable[object], d: str = "", attribute: str | int | None = None) -> str:
+    items = value if attribute is None else map(make_attrgetter(context.environment, attribute), value)
+    return _as_text(d).join(map(_as_text, items))
+
+
+class _Generator(CodeGenerator):
+    """`~` makes text as an expression amid text does."""
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
+        self.write("environment.joined((")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
+
+
 def _environment() -> _Environment:
-    environment = _Environment(undefined=_Missing, autoescape=False)
+    environment = _Environment(undefined=_Missing, autoescape=False, optimized=False)
+    environment.code_generator_class = _Generator
     environment.globals.clear()
-    environment.filters = {name: environment.filters[name] for name in FILTERS if name != "batch"} | {"batch": _batch}
+    own = {"batch": _batch, "join": _join, "string": _as_text}
+    environment.filters = {name: own.get(name) or environment.filters[name] for name in FILTERS}
     return environment
 
 
@@ -130,6 +161,10 @@ class Expressions:
                 raise InvalidExpression(f"the result of {{{{ {expression.strip()} }}}} is larger than {limit} bytes")
         return value
 
+    def text(self, expression: str, scope: Mapping[str, object]) -> str:
+        """The value of one bare expression as it stands amid text: a text is itself, anything else its JSON."""
+        return _as_text(self.evaluate(expression, scope))
+
     def truth(self, condition: str, scope: Mapping[str, object]) -> bool:
         """Whether a condition holds; braces around it are optional."""
         return bool(self.evaluate(self._bare(condition), scope))
@@ -137,7 +172,7 @@ class Expressions:
     def render(self, value: object, scope: Mapping[str, object]) -> object:
         """`value` with every expression inside its strings evaluated.
 
-        A string that is one expression becomes that expression's value with its type; an expression amid text becomes text.
+        A string that is one expression becomes that expression's value with its type; amid text it stands as `text` says.
         """
         if isinstance(value, str):
             if "{{" not in value:
@@ -145,8 +180,7 @@ class Expressions:
             template = self._template(value)
             if template.whole is not None:
                 return self.evaluate(template.whole, scope, is_whole=True)
-            pieces = (piece if isinstance(piece, str) else str(self.evaluate(piece.source, scope)) for piece in template.pieces)
-            return "".join(pieces)
+            return "".join(piece if isinstance(piece, str) else self.text(piece.source, scope) for piece in template.pieces)
         if isinstance(value, Mapping):
             return {key: self.render(item, scope) for key, item in value.items()}
         if isinstance(value, list | tuple):

@@ -136,6 +136,31 @@ def test_a_list_is_made_of_parts(expression: str, expected: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("is {{ inputs.v }}", 'is [1,"x",true,null,1.5,{"a":"ü"}]'),
+        ("is {{ inputs.v[1] }}, {{ inputs.v[2] }} and {{ inputs.v[3] }}", "is x, true and null"),
+        ("{{ 'is ' ~ inputs.v[2] ~ inputs.v[3] }}", "is truenull"),
+        ("{{ 'is ' ~ true }}", "is true"),
+        ("{{ inputs.v[:5] | join(', ') }}", "1, x, true, null, 1.5"),
+        ("{{ [{'a': true}] | join(attribute='a') }}", "true"),
+        ("{{ inputs.v[5] | string }}", '{"a":"ü"}'),
+        ("a{{ inputs.v[3] | default('', true) }}b", "ab"),
+    ],
+)
+def test_a_value_amid_text_is_json(template: str, expected: str) -> None:
+    inputs = {"v": [1, "x", True, None, 1.5, {"a": "ü"}]}
+
+    assert EXPRESSIONS.render(template, {"inputs": inputs, "steps": {}}) == expected
+
+
+def test_what_is_missing_is_no_text() -> None:
+    for template in ("a {{ inputs.x }}", "{{ 'a' ~ inputs.x }}", "{{ [inputs.x] | join }}", "{{ inputs.x | string }}"):
+        with pytest.raises(InvalidExpression):
+            EXPRESSIONS.render(template, {"inputs": {}, "steps": {}})
+
+
+@pytest.mark.parametrize(
     "expression",
     [
         "inputs.missing",
