@@ -166,8 +166,16 @@ class Expressions:
         return _as_text(self.evaluate(expression, scope))
 
     def truth(self, condition: str, scope: Mapping[str, object]) -> bool:
-        """Whether a condition holds; braces around it are optional."""
-        return bool(self.evaluate(self._bare(condition), scope))
+        """Whether a condition holds; braces around it are optional.
+
+        Raises:
+            InvalidExpression: it has no value, or its value is a text: "false" and "no" would hold, and lead into the wrong branch.
+        """
+        value = self.evaluate(self._bare(condition), scope)
+        if isinstance(value, str):
+            message = f"the condition {condition.strip()} gives the text {value[:60]!r}, which is neither true nor false"
+            raise InvalidExpression(message, hint="compare it, as in inputs.mode == 'fast', or with '' to see whether it is empty")
+        return bool(value)
 
     def render(self, value: object, scope: Mapping[str, object]) -> object:
         """`value` with every expression inside its strings evaluated.

@@ -154,6 +154,20 @@ def test_a_value_amid_text_is_json(template: str, expected: str) -> None:
     assert EXPRESSIONS.render(template, {"inputs": inputs, "steps": {}}) == expected
 
 
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [("inputs.b", False), ("{{ inputs.n }}", True), ("inputs.l", False), ("inputs.x", False), ("inputs.t == 'false'", True)],
+)
+def test_a_condition_holds_or_does_not(condition: str, expected: bool) -> None:
+    assert EXPRESSIONS.truth(condition, {"inputs": {"b": False, "n": 2, "l": [], "x": None, "t": "false"}}) is expected
+
+
+@pytest.mark.parametrize("condition", ["inputs.t", "{{ inputs.t }}", "inputs.t | trim", "inputs.b or inputs.t", "inputs.e"])
+def test_a_text_is_no_condition(condition: str) -> None:
+    with pytest.raises(InvalidExpression, match="neither true nor false"):
+        EXPRESSIONS.truth(condition, {"inputs": {"t": "false", "b": False, "e": ""}})
+
+
 def test_what_is_missing_is_no_text() -> None:
     for template in ("a {{ inputs.x }}", "{{ 'a' ~ inputs.x }}", "{{ [inputs.x] | join }}", "{{ inputs.x | string }}"):
         with pytest.raises(InvalidExpression):
