@@ -14,7 +14,11 @@ def parse_duration_s(value: object) -> float:
         ValueError: not a duration, zero, or above 30 days.
     """
     match = _DURATION.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
-    seconds = float(match[1]) * _UNIT_S[match[2]] if match else -1.0
-    if not 0 < seconds <= MAX_S:
-        raise ValueError(f"{value!r} is not a duration such as 30s, 5m or 2h")
+    if match is None:
+        raise ValueError(f"{str(value)[:60]!r} is not a duration such as 30s, 5m or 2h")
+    seconds = float(match[1]) * _UNIT_S[match[2]]
+    if seconds <= 0:
+        raise ValueError(f"{value} is no time at all: a duration is longer than 0")
+    if seconds > MAX_S:
+        raise ValueError(f"{value} is longer than a duration may be, which is {MAX_S / _UNIT_S['d']:.0f} days")
     return seconds

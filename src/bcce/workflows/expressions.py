@@ -8,6 +8,7 @@ definition's format.
 import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from jinja2 import ChainableUndefined, StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, nodes, pass_eval_context
@@ -271,9 +272,18 @@ class Expressions:
             try:
                 self._compiled[expression] = self._environment.compile_expression(expression, undefined_to_none=False)
             except (TemplateSyntaxError, TemplateError) as error:
-                hint = "text needs quotes, and operators are words: and, or, not, in, ==, <, ~"
+                hint = _no_such(str(error)) or "text needs quotes, and operators are words: and, or, not, in, ==, <, ~"
                 raise InvalidExpression(f"syntax error in {{{{ {expression.strip()} }}}}: {error}", hint=hint) from error
         return self._compiled[expression]
+
+
+def _no_such(message: str) -> str | None:
+    """What to do when there is no such filter."""
+    name = re.match(r"No filter named '([^']{1,60})'", message)
+    if name is None:
+        return None
+    near = get_close_matches(name[1], FILTERS, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"filters: {', '.join(sorted(FILTERS))}"
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -26,13 +26,25 @@ def wrong_parameters(
             if is_about_name or not _has_expression(found.get("input"), marks):
                 # A union says of each of its kinds why it does not fit; they are one problem.
                 where = found["loc"] if is_about_name else _standing(given, found["loc"])
-                wrong.setdefault(where, []).append("there is no such parameter" if found["type"] == "extra_forbidden" else found["msg"])
+                message = "there is no such parameter" if found["type"] == "extra_forbidden" else _sentence(found["msg"])
+                wrong.setdefault(where, []).append(message)
         for where, messages in wrong.items():
             known, name = model.model_fields, ".".join(str(part) for part in where)
             hint = f"{what} takes: {', '.join(known) or 'no parameters'}"
             if len(where) == 1 and name not in known:
                 hint = did_you_mean(name, known, f"{what} takes")
             yield where, " or ".join(dict.fromkeys(f"{text[:1].lower()}{text[1:]}" for text in messages)), hint
+
+
+def problems_of(error: ValidationError) -> str:
+    """All that is wrong with values that a run made, in one line; the values themselves are not shown."""
+    found = error.errors(include_input=False, include_url=False)
+    return "; ".join(": ".join(filter(None, (".".join(map(str, item["loc"])), _sentence(item["msg"])))) for item in found)
+
+
+def _sentence(message: str) -> str:
+    """What Pydantic says of one value, without the words that it puts in front of what a check of ours says."""
+    return message.removeprefix("Value error, ")
 
 
 def _standing(value: Any, path: Where) -> Where:

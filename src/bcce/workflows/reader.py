@@ -183,9 +183,13 @@ class _Reader(Form):
         if kind == CONDITION and not isinstance(raw.get("condition"), str | bool):
             hint = 'for example condition: "{{ steps.check.output.ok }}"'
             self.note(where, "workflow.missing-key", f"condition {name!r} has no `condition`", hint)
-        if kind == FOREACH and not isinstance(raw.get("items"), str | list):
+        if kind == FOREACH and not isinstance(items := raw.get("items"), str | list):
             hint = 'for example items: "{{ inputs.hosts }}"'
-            self.note(where, "workflow.missing-key", f"foreach {name!r} has no `items`", hint)
+            if items is None:
+                self.note(where, "workflow.missing-key", f"foreach {name!r} has no `items`", hint)
+            else:
+                message = f"the `items` of foreach {name!r} are a list, or an expression that gives one"
+                self.note((*where, "items"), "workflow.wrong-value", message, hint)
         branches = {
             key: self._steps(raw.get(key), (*where, key), depth=depth + 1, is_parallel=kind == PARALLEL) for key in SCOPES.get(kind, ())
         }

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bcce.kit.errors import InvalidInput
 from bcce.workflows.definition import WorkflowDefinition
@@ -13,8 +13,10 @@ from bcce.workflows.errors import InvalidExpression, InvalidWorkflow
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.inputs import complete_inputs
 from bcce.workflows.model import Effect, completed
+from bcce.workflows.parameters import problems_of
 from bcce.workflows.reader import read_definition
 from bcce.workflows.step_type import Done, StepContext, StepOutcome
+from bcce.workflows.step_types.wait import WaitParams
 from bcce.workflows.validation import check_definition
 
 EXPRESSIONS = Expressions()
@@ -236,9 +238,17 @@ def test_durations(text: object, seconds: float) -> None:
     assert parse_duration_s(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-5s", True, "0s", "99d"])
-def test_what_is_no_duration(text: object) -> None:
-    with pytest.raises(ValueError, match="is not a duration"):
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        *((text, "is not a duration") for text in ("", "soon", "-5s", True)),
+        ("0s", "longer than 0"),
+        (0, "longer than 0"),
+        ("400d", "400d is longer than a duration may be, which is 30 days"),
+    ],
+)
+def test_what_is_no_duration(text: object, part: str) -> None:
+    with pytest.raises(ValueError, match=part):
         parse_duration_s(text)
 
 
@@ -261,3 +271,13 @@ def test_what_was_completed_can_be_completed_again(given: dict[str, object]) -> 
     for wrong in ({"n": "x"}, {"t": None}, {"p": 5}):
         with pytest.raises(InvalidInput):
             complete_inputs(definition, wrong)
+
+
+def test_what_is_wrong_with_values_of_a_run_is_one_line_without_them() -> None:
+    with pytest.raises(ValidationError) as caught:
+        WaitParams.model_validate({"duration": "soon", "until": 5})
+    with pytest.raises(ValidationError) as empty:
+        WaitParams.model_validate({})
+
+    assert problems_of(caught.value) == "duration: 'soon' is not a duration such as 30s, 5m or 2h; until: Input should be a valid string"
+    assert problems_of(empty.value) == "give `event`, `duration`, `until`, or several of them"

@@ -277,6 +277,12 @@ def test_a_cycle_is_shown_as_it_runs_and_each_is_found() -> None:
     ]
 
 
+def test_a_check_of_ours_speaks_for_itself() -> None:
+    (finding,) = found(steps("  - {id: a, type: pair, x: 1}\n"))
+
+    assert finding.message == "step 'a': give exactly two"
+
+
 def test_a_union_gives_one_finding() -> None:
     (finding,) = found(steps("  - id: a\n    type: shell\n    command: x\n    wait: [1]\n"))
 
@@ -359,8 +365,29 @@ FORM = {
     ),
     "a flag": (steps(A[:-2] + ", parallel: 1}\n"), "workflow.wrong-value", (4, 38), "parallel: true"),
     "names": (steps(A[:-2] + ", depends_on: {a: b}}\n"), "workflow.wrong-value", (4, 38), "for example [first, second]"),
+    "too long a time": (steps(A[:-2] + ", timeout: 400d}\n"), "workflow.wrong-value", (4, 38), "at most 30 days"),
+    "no time": (steps(A[:-2] + ", timeout: 0}\n"), "workflow.wrong-value", (4, 38), "more than 0"),
+    "items that are no list": (steps(LOOP.replace("[1]", "5")), "workflow.wrong-value", (6, 5), "for example items"),
+    "an input where there are none": (
+        "name: t\nsteps:\n  - {id: a, type: shell, command: '{{ inputs.x }}'}\n",
+        "workflow.unknown-reference",
+        (3, 26),
+        "there are no inputs",
+    ),
+    "a filter that is nearly one": (
+        steps("  - {id: a, type: shell, command: '{{ 1 | lenght }}'}\n"),
+        "workflow.bad-expression",
+        (4, 26),
+        "did you mean 'length'?",
+    ),
+    "a filter that is none": (
+        steps("  - {id: a, type: shell, command: '{{ 1 | b64zz }}'}\n"),
+        "workflow.bad-expression",
+        (4, 26),
+        "filters: abs, capital",
+    ),
     "a length of time": (steps(A[:-2] + ", timeout: soon}\n"), "workflow.wrong-value", (4, 38), "write 30s"),
-    "a mapping": (steps(A[:-2] + ", retry: 3}\n"), "workflow.wrong-value", (4, 38), "name: value"),
+    "a mapping": (steps(A[:-2] + ", retry: 3}\n"), "workflow.wrong-value", (4, 38), "for example retry: {attempts: 3}"),
     "jitter": (steps(A[:-2] + ", retry: {jitter: 2}}\n"), "workflow.wrong-value", (4, 46), "jitter: 0.1"),
     "a word": (steps(A[:-2] + ", on_failure: stop}\n"), "workflow.wrong-value", (4, 38), "one of: compensate, continue, fail"),
     "policy": (
