@@ -39,8 +39,21 @@ def did_you_mean(name: str, known: Iterable[str], what: str = "known") -> str:
     options = sorted(known)
     if not options:
         return f"there are no {what}" if what == "inputs" else "there is nothing to choose from"
-    near = get_close_matches(name, options, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"{what}: {', '.join(options)}"
+    near = nearest(name, options)
+    return f"did you mean {near!r}?" if near is not None else f"{what}: {', '.join(options)}"
+
+
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The one of `known` that `name` most likely means, in whatever style it is written (`dependsOn`, `depends-on`); None for none."""
+    plain = {_plain(option): option for option in known}
+    near = get_close_matches(_plain(name), plain, n=1, cutoff=cutoff)
+    return plain[near[0]] if near else None
+
+
+def _plain(name: str) -> str:
+    """A name without its style, in the singular."""
+    letters = "".join(char for char in name if char.isalnum()).casefold()
+    return f"{letters[:-3]}y" if letters.endswith("ies") else letters.removesuffix("s")
 
 
 def place_of(document: Document, where: Where) -> tuple[int, int]:

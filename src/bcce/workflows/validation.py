@@ -10,8 +10,8 @@ from bcce.workflows.connector import Connector
 from bcce.workflows.definition import CONDITION, FOREACH, SCOPES, Integration, Step, StepList, WorkflowDefinition
 from bcce.workflows.errors import InvalidExpression
 from bcce.workflows.expressions import Expressions
-from bcce.workflows.form import did_you_mean, place_of, problem
-from bcce.workflows.language import RESILIENT
+from bcce.workflows.form import did_you_mean, nearest, place_of, problem
+from bcce.workflows.language import ACTING, EXTRA, RESILIENT, STEP
 from bcce.workflows.parameters import wrong_parameters
 from bcce.workflows.reader import read_all
 from bcce.workflows.references import KnownReferences
@@ -219,7 +219,9 @@ class _Checker:
 
     def _parameters(self, step: Step, kind: StepType) -> None:
         """Checks literal parameters against the step type's schema; those with expressions only by name, until the run knows them."""
-        wrong = list(wrong_parameters(kind.params, step.given, step.type))
+        wrong = list(wrong_parameters(kind.params, step.given, step.type, also=EXTRA if "." in step.id else STEP))
+        if kind.params.model_config.get("extra") == "allow":
+            self._misspelled(step, kind)
         for path, message, hint in wrong:
             name = ".".join(str(part) for part in path)
             what = f", parameter {name!r}" if name else ""
@@ -227,6 +229,14 @@ class _Checker:
         if not wrong and isinstance(kind, Checked):
             for remark in kind.check(step.given):
                 self._at(step, remark.rule, f"step {step.id!r}: {remark.message}", remark.hint, *remark.path)
+
+    def _misspelled(self, step: Step, kind: StepType) -> None:
+        """Keys that a type which takes any name would silently take for one of its values."""
+        for name in sorted(step.beside - kind.params.model_fields.keys()):
+            near = nearest(name, ACTING, cutoff=0.88)
+            if near is not None:
+                hint = f"did you mean {near!r}? A value that is really called so stands in `with`"
+                self._at(step, "workflow.misspelled-key", f"step {step.id!r} takes {name!r} for a value", hint, name)
 
     def _at(self, step: Step, rule: str, message: str, hint: str, *path: str | int) -> None:
         self._note(rule, (*step.where, *path), message, hint, text=step.id)

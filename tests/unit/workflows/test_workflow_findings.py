@@ -35,7 +35,11 @@ class PairParams(BaseModel):
         return self
 
 
-TYPES = {"shell": Kind("shell", ShellParams), "pair": Kind("pair", PairParams)}
+class AnyParams(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+TYPES = {"any": Kind("any", AnyParams), "shell": Kind("shell", ShellParams), "pair": Kind("pair", PairParams)}
 
 
 def found(text: str) -> tuple[Finding, ...]:
@@ -290,6 +294,8 @@ def test_a_union_gives_one_finding() -> None:
 
 
 FINE = {
+    "values of many names": "{id: d, type: any, names: 1, types: 2, retried: 3, time: 4, failure: 5, contexts: 6, whence: 7}",
+    "a value that is really called so": "{id: d, type: any, with: {retries: 3, Timeout: 4}}",
     "a default": '{id: d, type: shell, command: "{{ steps.b.output.x | default(1) }}"}',
     "a question": '{id: d, type: shell, command: "{{ steps.b.output.x if steps.b is defined else 1 }}"}',
     "a question by name": "{id: d, type: shell, command: \"{{ steps.b.output.x if 'b' in steps else 1 }}\"}",
@@ -345,6 +351,46 @@ def test_splitting_takes_no_longer_than_the_text(text: str) -> None:
 
 FORM = {
     "version": ("version: 3\nname: t\nsteps:\n" + A, "workflow.wrong-value", (1, 1), "supported: 1.0"),
+    "a name with a blank": ("steps:\n" + A + "name: bad one\n", "workflow.wrong-value", (3, 1), "for example name"),
+    "an id with a blank": (steps("  - type: shell\n    id: bad one\n    command: x\n"), "workflow.wrong-value", (5, 5), "- id: check_disk"),
+    "a misspelled type": (
+        steps("  - id: a\n    typ: shell\n    command: x\n"),
+        "workflow.missing-key",
+        (5, 5),
+        "did you mean 'type' by 'typ'?",
+    ),
+    "another style": (steps(A[:-2] + ", dependsOn: []}\n"), "workflow.wrong-parameter", (4, 38), "did you mean 'depends_on'?"),
+    "another style in a scope": (steps(LOOP + "    onFailure: continue\n"), "workflow.unknown-key", (9, 5), "did you mean 'on_failure'?"),
+    "an id of a compensation": (
+        steps(A[:-2] + "\n    , compensate: {id: undo, type: shell, command: x}}\n"),
+        "workflow.misplaced-key",
+        (5, 20),
+        "it may have type",
+    ),
+    "a condition of a fallback": (
+        steps(A[:-2] + "\n    , fallback: {type: shell, command: x, when: inputs.host == 1}}\n"),
+        "workflow.misplaced-key",
+        (5, 43),
+        "it may have type",
+    ),
+    **{
+        f"a value called {name}": (
+            steps(f"  - {{id: a, type: any, {name}: 1}}\n"),
+            "workflow.misspelled-key",
+            (4, 24),
+            f"did you mean '{key}'?",
+        )
+        for name, key in {
+            "dependsOn": "depends_on",
+            "depend-on": "depends_on",
+            "onFailure": "on_failure",
+            "retries": "retry",
+            "Timeout": "timeout",
+            "timout": "timeout",
+            "When": "when",
+            "fall_back": "fallback",
+        }.items()
+    },
     "no name": ("steps:\n" + A, "workflow.missing-key", (1, 1), "for example name"),
     "no steps": ("name: t\n", "workflow.missing-key", (1, 1), "begin with steps"),
     "steps that are no list": ("name: t\nsteps: 5\n", "workflow.wrong-value", (2, 1), "begin each item"),

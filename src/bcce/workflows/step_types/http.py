@@ -53,7 +53,7 @@ Scalar = str | int | float | bool
 class HttpParams(BaseModel):
     """Parameters of `http`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = Field(default="GET", description="The method.")
     url: str = Field(min_length=1, max_length=8192, description="http:// or https://; the host has to be in workflows.http.allowedHosts.")
