@@ -3,12 +3,12 @@
 from collections.abc import Collection, Iterator, Mapping
 
 from bcce.config.document import Where, read_yaml
-from bcce.kit.errors import InvalidDocument
+from bcce.kit.errors import InvalidDocument, known_codes
 from bcce.kit.events import EVENT_TYPES
 from bcce.kit.findings import Finding
 from bcce.workflows.connector import Connector
 from bcce.workflows.definition import CONDITION, FOREACH, SCOPES, Integration, Step, StepList, WorkflowDefinition
-from bcce.workflows.errors import InvalidExpression
+from bcce.workflows.errors import STEP_FAILED, InvalidExpression, StepTimedOut
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.form import did_you_mean, nearest, place_of, problem
 from bcce.workflows.language import ACTING, EXTRA, RESILIENT, STEP
@@ -98,6 +98,7 @@ class _Checker:
         self._expressions = expressions
         self._connectors = connectors
         self._all = definition.by_id
+        self._known_codes = known_codes() | {STEP_FAILED}
         self._reads = Reads(definition, expressions, self._note, known)
         self.found: list[tuple[str, Where, str, str, str]] = []
 
@@ -216,6 +217,20 @@ class _Checker:
             self._at(step, "workflow.unknown-step-type", f"there is no step type {step.type!r}", hint, "type")
             return
         self._parameters(step, kind)
+        self._codes(step, kind)
+
+    def _codes(self, step: Step, kind: StepType) -> None:
+        """Codes after which a step is tried again. One without a class may come from a plugin's step."""
+        for code in sorted(step.retry.on if step.retry is not None else ()):
+            if code == StepTimedOut.code:
+                message = f"step {step.id!r} is never tried again after {code}: its time, all tries together, is over then"
+                hint = "give a single try its time, as with: {timeout: 30s} does for http and script, or leave the code out"
+                self._at(step, "workflow.useless-code", message, hint, "retry", "on")
+            elif code not in self._known_codes:
+                near = nearest(code, self._known_codes, cutoff=0.85)
+                if near is not None or type(kind).__module__.startswith("bcce."):
+                    hint = did_you_mean(code, self._known_codes) if near else "the codes stand in docs/reference/errors.md"
+                    self._at(step, "workflow.unknown-code", f"step {step.id!r}: there is no error code {code!r}", hint, "retry", "on")
 
     def _parameters(self, step: Step, kind: StepType) -> None:
         """Checks literal parameters against the step type's schema; those with expressions only by name, until the run knows them."""

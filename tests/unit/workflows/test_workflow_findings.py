@@ -281,6 +281,28 @@ def test_a_cycle_is_shown_as_it_runs_and_each_is_found() -> None:
     ]
 
 
+class BuiltIn(Kind):
+    __module__ = "bcce.workflows.step_types.any"
+
+
+@pytest.mark.parametrize(
+    ("kind", "codes", "expected"),
+    [
+        ("shell", "[http-timed-out, step-failed, acme-is-down]", []),
+        ("shell", "http-timeout", [("workflow.unknown-code", "did you mean 'http-timed-out'?")]),
+        ("ours", "acme-is-down", [("workflow.unknown-code", "the codes stand in docs/reference/errors.md")]),
+        ("ours", "[http-timed-out]", []),
+        ("shell", "step-timed-out", [("workflow.useless-code", "give a single try its time")]),
+    ],
+)
+def test_codes_to_retry_after_are_known_or_a_plugins(kind: str, codes: str, expected: list[tuple[str, str]]) -> None:
+    text = steps(f"  - {{id: a, type: {kind}, command: x, retry: {{on: {codes}}}}}\n")
+    wrong = check_text(text, None, {**TYPES, "ours": BuiltIn("ours", ShellParams)}, EXPRESSIONS)[1]
+
+    assert [item.rule_id for item in wrong] == [rule for rule, _ in expected]
+    assert all(hint in (item.hint or "") for item, (_, hint) in zip(wrong, expected, strict=True))
+
+
 def test_a_check_of_ours_speaks_for_itself() -> None:
     (finding,) = found(steps("  - {id: a, type: pair, x: 1}\n"))
 
