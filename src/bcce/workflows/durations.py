@@ -7,6 +7,14 @@ _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s{0,9}(ms|s|m|h|d)?")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 
 
+def constant_duration_s(value: object) -> float | None:
+    """As `parse_duration_s`; None for what is no duration, such as a text with an expression."""
+    try:
+        return parse_duration_s(value)
+    except ValueError:
+        return None
+
+
 def parse_duration_s(value: object) -> float:
     """Seconds of `30`, `1.5`, `"250ms"`, `"30s"`, `"5m"`, `"2h"`, `"1d"`; a bare number is seconds.
 

@@ -1,5 +1,6 @@
 """Whether a workflow can run here: everything that is wrong with it at once, each at the key it is about. Pure."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 
 from bcce.config.document import Where, read_yaml
@@ -55,8 +56,10 @@ def check_definition(
     except InvalidDocument:
         document = None
     findings = []
-    for rule, where, message, hint, text in checker.found:
+    for rule, where, message, hint, text, below in checker.found:
         line, column = place_of(document, where) if document is not None else (None, None)
+        if below is not None and line is not None:
+            line, column = _inside(definition.source, line, column, below)
         findings.append(problem(rule, message, line=line, column=column, hint=hint, text=text))
     return _in_order(findings)
 
@@ -80,6 +83,15 @@ def check_support(definition: WorkflowDefinition, step_types: Mapping[str, StepT
     return found
 
 
+def _inside(source: str, line: int, column: int | None, below: int) -> tuple[int, int | None]:
+    """The place of a line of the text that begins below the key in `line`; the key's where the text does not stand line by line."""
+    rows = source.splitlines()
+    if not re.search(r":\s*\|[-+\d]*\s*(#.*)?$", rows[line - 1]) or line + below > len(rows):
+        return line, column
+    row = rows[line + below - 1]
+    return line + below, len(row) - len(row.lstrip()) + 1
+
+
 def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda item: (item.line or 0, item.column or 0)))
 
@@ -100,7 +112,7 @@ class _Checker:
         self._all = definition.by_id
         self._known_codes = known_codes() | {STEP_FAILED}
         self._reads = Reads(definition, expressions, self._note, known)
-        self.found: list[tuple[str, Where, str, str, str]] = []
+        self.found: list[tuple[str, Where, str, str, str, int | None]] = []
 
     def run(self) -> None:
         self._list(self._definition.body, Sight())
@@ -243,7 +255,8 @@ class _Checker:
             self._at(step, "workflow.wrong-parameter", f"step {step.id!r}{what}: {message}", hint, *path)
         if not wrong and isinstance(kind, Checked):
             for remark in kind.check(step.given):
-                self._at(step, remark.rule, f"step {step.id!r}: {remark.message}", remark.hint, *remark.path)
+                message = f"step {step.id!r}: {remark.message}"
+                self._note(remark.rule, (*step.where, *remark.path), message, remark.hint, text=step.id, below=remark.line)
 
     def _misspelled(self, step: Step, kind: StepType) -> None:
         """Keys that a type which takes any name would silently take for one of its values."""
@@ -256,8 +269,8 @@ class _Checker:
     def _at(self, step: Step, rule: str, message: str, hint: str, *path: str | int) -> None:
         self._note(rule, (*step.where, *path), message, hint, text=step.id)
 
-    def _note(self, rule: str, where: Where, message: str, hint: str, *, text: str = "") -> None:
-        self.found.append((rule, where, message, hint, text))
+    def _note(self, rule: str, where: Where, message: str, hint: str, *, text: str = "", below: int | None = None) -> None:
+        self.found.append((rule, where, message, hint, text, below))
 
 
 def _circles(body: StepList) -> Iterator[list[str]]:
