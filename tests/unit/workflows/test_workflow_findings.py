@@ -123,6 +123,18 @@ CASES = {
         (9, 26),
         "read {{ steps.each.output.results }}",
     ),
+    "turn of a loop outside it": (
+        steps(LOOP + '  - {id: d, type: shell, command: "{{ steps.each.item }}"}\n'),
+        "workflow.unknown-reference",
+        (9, 26),
+        "only the steps inside see the turn",
+    ),
+    "turn of a loop in its fallback": (
+        steps(LOOP + '    fallback: {type: shell, command: "{{ steps.each.index }}"}\n'),
+        "workflow.unknown-reference",
+        (9, 29),
+        "only the steps inside see the turn",
+    ),
     "step that comes later": (
         steps('  - id: d\n    type: shell\n    with:\n      command: x\n      env: {A: "{{ steps.a.output.x }}"}\n' + A),
         "workflow.reads-later-step",
@@ -333,7 +345,8 @@ def test_what_is_fine(step: str) -> None:
 
 
 def test_a_loop_shows_its_turn_inside_and_its_results_outside() -> None:
-    inner = '    steps:\n      - {id: b, type: shell, command: "{{ item }} {{ index }} {{ steps.each.index }}"}\n'
+    inner = '    steps:\n      - {id: b, type: shell, command: "{{ item }} {{ index }} {{ steps.each.index }}"'
+    inner += ', fallback: {type: shell, command: "{{ steps.each.item }}"}}\n'
     after = '      - {id: e, type: shell, command: "{{ steps.b.output }}"}\n'
     outside = '  - {id: d, type: shell, command: "{{ steps.each.output.count }}"}\n'
 
