@@ -24,8 +24,9 @@ from bcce.workflows.artifacts.service import ArtifactStore
 from bcce.workflows.attempt import Attempt, Ending, Row
 from bcce.workflows.definition import CONDITION, FOREACH, Step, WorkflowDefinition
 from bcce.workflows.errors import StepBroken, StepTimedOut
-from bcce.workflows.expressions import MAX_RESULT_BYTES, Expressions
+from bcce.workflows.expressions import Expressions
 from bcce.workflows.inputs import secret_inputs
+from bcce.workflows.jinja import MAX_RESULT_BYTES
 from bcce.workflows.journal import Journal
 from bcce.workflows.logs.logbook import Logbook
 from bcce.workflows.model import Effect, Run, StepError, StepRecord, StepState

@@ -465,7 +465,7 @@ FORM = {
         steps("  - {id: a, type: shell, command: '{{ 1 | b64zz }}'}\n"),
         "workflow.bad-expression",
         (4, 26),
-        "filters: abs, capital",
+        "filters: abs, batch, ",
     ),
     "a length of time": (steps(A[:-2] + ", timeout: soon}\n"), "workflow.wrong-value", (4, 38), "write 30s"),
     "a mapping": (steps(A[:-2] + ", retry: 3}\n"), "workflow.wrong-value", (4, 38), "for example retry: {attempts: 3}"),
