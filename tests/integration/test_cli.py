@@ -237,6 +237,38 @@ def test_a_workflow_file_is_shown_and_checked(served: Shell) -> None:
     assert served.run("workflow", "validate", "-", given="name: [").stdout.startswith("stdin:1:8: ")
 
 
+def test_files_that_are_not_registered_are_shown_and_keep_no_command_from_working(shell: Shell) -> None:
+    folder = shell.folder / "files"
+    folder.mkdir()
+    good = "name: good\nsteps:\n  - {id: a, type: set, v: 1}\n"
+    for name, text in {
+        "a.yaml": good,
+        "b.yaml": good.replace("good", "mine"),
+        "c.yaml": good.replace("good", "bad").replace("set", "st"),
+    }.items():
+        (folder / name).write_text(text)
+    (shell.folder / "bcce.config.yaml").write_text(f"workflows:\n  directory: {folder}\n")
+
+    wrong = f"{folder}/c.yaml:3:13: there is no step type 'st'"
+    assert f"not registered: {wrong}" in shell.ok("workflow", "list").splitlines()
+    assert isinstance(listed := shell.json("workflow", "list"), dict)
+    assert [item["name"] for item in listed["items"]] == ["good", "mine", "remediate"]
+    assert [item["path"] for item in listed["notRegistered"]] == [f"{folder}/c.yaml"]
+    (folder / "b.yaml").write_text(good)
+    done = shell.run("workflow", "validate", "files")
+    assert done.returncode == 1
+    assert [line for line in done.stdout.splitlines() if line[0] != " "] == [
+        "files/a.yaml:1:1: the workflow 'good' also stands in b.yaml [workflow.duplicate-name]",
+        "files/b.yaml:1:1: the workflow 'good' also stands in a.yaml [workflow.duplicate-name]",
+        "files/c.yaml:3:13: there is no step type 'st' [workflow.unknown-step-type]",
+    ]
+    checked = json.loads(shell.run("workflow", "validate", "files", "--json").stdout)
+    assert (checked["valid"], [item["valid"] for item in checked["files"]]) == (False, [False, False, False])
+    assert json.loads(shell.run("workflow", "validate", "files", "--format", "sarif").stdout)["version"] == "2.1.0"
+    assert shell.run("workflow", "validate", str(shell.folder)).returncode == 1
+    assert shell.run("workflow", "validate", str(shell.home)).returncode == 64
+
+
 def test_a_workflow_is_drawn_by_name_and_from_a_file(served: Shell) -> None:
     assert served.ok("workflow", "graph", "remediate").startswith("remediate\n├─ context")
     (served.folder / "mine.yaml").write_text("name: mine\nsteps:\n  - id: a\n    type: nosuch\n")

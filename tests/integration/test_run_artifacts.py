@@ -70,6 +70,21 @@ async def test_an_expression_reads_a_large_value_as_if_it_were_a_small_one(opene
     assert await names(runtime, run_id) == ["a/output.value", "whole/output.value"]
 
 
+async def test_a_large_value_may_have_the_name_of_a_method(opened: tuple[Runtime, Work]) -> None:
+    runtime, _ = opened
+    steps = (
+        '  - {id: get, type: set, items: "{{ inputs.big }}"}\n'
+        '  - {id: copy, type: transform, value: "{{ steps.get.output.items | length }}"}\n'
+        "  - {id: each, type: transform, value: \"{{ steps.get.output.values() | map('length') | list }}\"}\n"
+    )
+    head = 'inputs: {big: string}\noutputs: {n: "{{ steps.copy.output.value }}", each: "{{ steps.each.output.value }}"}\n'
+    run_id = await start(runtime, text(steps, head=head), big=BIG)
+
+    run, _ = await finished(runtime, run_id)
+
+    assert run.output == {"n": 40_000, "each": [40_000]}
+
+
 async def test_a_loop_behind_a_large_value_sees_its_turn_and_the_value(opened: tuple[Runtime, Work]) -> None:
     runtime, _ = opened
     steps = (

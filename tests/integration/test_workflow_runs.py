@@ -309,6 +309,19 @@ async def test_a_run_is_run_again_from_a_step_with_other_inputs(opened: tuple[Ru
         await runtime.runs.rerun(ACTOR, run_id, step="zz", inputs={})
 
 
+async def test_a_run_without_its_optional_inputs_can_begin_anew_at_a_step(opened: tuple[Runtime, Work]) -> None:
+    runtime, _ = opened
+    head = "inputs: {n: {type: integer, required: false}, p: {required: false, secret: true}}\n"
+    run_id = await start(runtime, text('  - {id: a, type: work}\n  - {id: b, type: work, value: "{{ inputs.n }}"}\n', head=head))
+    await finished(runtime, run_id)
+
+    new_id = await runtime.runs.rerun(ACTOR, run_id, step="b", inputs={})
+    runtime.ring(new_id)
+
+    run, _ = await finished(runtime, new_id)
+    assert (run.state, run.inputs) == (RunState.COMPLETED, {"n": None, "p": None})
+
+
 async def test_a_workflow_is_a_step_of_another(opened: tuple[Runtime, Work]) -> None:
     runtime, _ = opened
     child = text(

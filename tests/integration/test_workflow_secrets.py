@@ -220,7 +220,7 @@ async def test_a_script_that_was_given_values_is_followed_past_a_large_output(tm
 
 async def test_a_secret_that_cannot_stand_in_a_header_is_refused_without_being_told(tmp_path: Path) -> None:
     step = (
-        'version: "1.0"\nname: test\nsteps:\n  - id: ask\n    type: http\n    url: http://127.0.0.1:9/\n'
+        'version: "1.0"\nname: test\nsteps:\n  - id: ask\n    type: http\n    url: "http://127.0.0.1:{{ 9 }}/"\n'
         "    headers: {X-Key: \"{{ secrets['the-key'] }}\"}\n"
     )
     async with shell_runtime(tmp_path / "home", **configured(tmp_path)) as runtime:

@@ -28,9 +28,13 @@ async def list_workflows(
     cursor: Annotated[str | None, Query(max_length=128)] = None,
     limit: int = Query(50, ge=1, le=500),
 ) -> dict[str, Any]:
-    """A page of those that new runs use, by name."""
+    """A page of those that new runs use, by name, and the files of `workflows.directory` that were not registered at the start."""
     page = await runtime.workflows.definitions(actor, after=cursor, limit=limit)
-    return {"items": [{**wire(item), "source": None} for item in page], "next": page[-1].name if len(page) == limit else None}
+    refused = [
+        {"path": file.path, "findings": [item.to_dict() for item in file.findings]} for file in runtime.workflow_files.refused(actor)
+    ]
+    following = page[-1].name if len(page) == limit else None
+    return {"items": [{**wire(item), "source": None} for item in page], "next": following, "notRegistered": refused}
 
 
 @router.post("/workflows/validate", summary="Check a workflow file")

@@ -53,6 +53,17 @@ class BcceError(Exception):
         super().__init__(self.message)
 
 
+def known_codes() -> frozenset[str]:
+    """The codes of all error classes that this process has loaded, those of plugins among them."""
+    found: set[str] = set()
+    left: list[type[BcceError]] = [BcceError]
+    while left:
+        kind = left.pop()
+        found.add(kind.code)
+        left.extend(kind.__subclasses__())
+    return frozenset(found)
+
+
 class InvalidInput(BcceError):
     """The input cannot be used as it is."""
 

@@ -66,6 +66,7 @@ from bcce.workflows.control import RunControl
 from bcce.workflows.dispatcher import Dispatcher
 from bcce.workflows.engine import Engine
 from bcce.workflows.expressions import Expressions
+from bcce.workflows.folder import WorkflowFolder
 from bcce.workflows.inputs import Hidden
 from bcce.workflows.inputs.repository import get_secret_inputs
 from bcce.workflows.integrations.courier import Courier
@@ -85,7 +86,7 @@ from bcce.workflows.worker import WorkflowWorker
 
 log = structlog.get_logger(__name__)
 
-_BUILT_IN_WORKFLOWS = ("remediate.yaml",)
+_BUILT_IN_WORKFLOWS = ("remediate",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,6 +125,7 @@ class Runtime:
     itsm: ItsmService
     safety: SafetyService
     workflows: WorkflowService
+    workflow_files: WorkflowFolder
     runs: RunControl
     groups: ConcurrencyGroups
     integrations: IntegrationLanes
@@ -350,6 +352,7 @@ class _Builder:
             itsm=ItsmService(db=db, book=book),
             safety=safety,
             workflows=workflows,
+            workflow_files=WorkflowFolder(workflows, Path(folder) if (folder := settings.workflows.directory) is not None else None),
             runs=runs,
             groups=ConcurrencyGroups(db),
             integrations=IntegrationLanes(db),
@@ -421,14 +424,10 @@ async def _truth(value: bool) -> bool:
 async def _register(runtime: Runtime) -> None:
     """Registers the built-in workflows, those of the configured folder, and the configured folder of SOPs."""
     actor = system_actor("start")
-    for name in _BUILT_IN_WORKFLOWS:
-        text = files("bcce.remediation").joinpath("workflows", name).read_text(encoding="utf-8")
-        # Our own tests check that it can run, so that a process that only looks need not.
-        if not await runtime.workflows.is_registered(actor, text):
-            await runtime.workflows.register(actor, text, f"bcce:{name}")
-    if runtime.settings.workflows.directory is not None:
-        for path in sorted(await asyncio.to_thread(lambda: list(Path(runtime.settings.workflows.directory or ".").glob("*.yaml")))):
-            await runtime.workflows.register(actor, await asyncio.to_thread(path.read_text, "utf-8"), str(path))
+    texts = {
+        name: files("bcce.remediation").joinpath("workflows", f"{name}.yaml").read_text(encoding="utf-8") for name in _BUILT_IN_WORKFLOWS
+    }
+    await runtime.workflow_files.load(actor, texts)
     if runtime.settings.knowledge.directory is not None:
         result = await runtime.knowledge.load_directory(actor, Path(runtime.settings.knowledge.directory))
         for failure in result.failed:

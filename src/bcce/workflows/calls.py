@@ -24,11 +24,13 @@ from bcce.workflows.artifacts.service import ArtifactStore
 from bcce.workflows.attempt import Attempt, Ending, Row
 from bcce.workflows.definition import CONDITION, FOREACH, Step, WorkflowDefinition
 from bcce.workflows.errors import StepBroken, StepTimedOut
-from bcce.workflows.expressions import MAX_RESULT_BYTES, Expressions
+from bcce.workflows.expressions import Expressions
 from bcce.workflows.inputs import secret_inputs
+from bcce.workflows.jinja import MAX_RESULT_BYTES
 from bcce.workflows.journal import Journal
 from bcce.workflows.logs.logbook import Logbook
 from bcce.workflows.model import Effect, Run, StepError, StepRecord, StepState
+from bcce.workflows.parameters import problems_of
 from bcce.workflows.planner import Call
 from bcce.workflows.recorder import Recorder
 from bcce.workflows.references import has_references, seal
@@ -288,7 +290,7 @@ class Caller:
             filled = {name: seal(value, scope, self._expressions, secret) for name, value in sealed.items()}
             params = kind.params.model_validate({**plain, **filled})
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False))
+            problems = problems_of(error)
             raise InvalidInput(f"parameters of step {attempt.record.key!r}: {problems}") from error
         return params, digest(params.model_dump(mode="json"))
 

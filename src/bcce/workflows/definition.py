@@ -103,7 +103,7 @@ class Step:
 
     `depends_on` None: it follows the step above it. `timeout_s` None: no limit. `branches` are the lists of steps that a scope
     holds, by the key they stand under. `condition` is a condition's, `items` and `limit` a foreach's (`limit` None: as many at a time
-    as the engine allows).
+    as the engine allows). `beside` are the parameters that stand beside `type` and not in `with`.
     """
 
     id: str
@@ -127,6 +127,7 @@ class Step:
     limit: int | None = None
     strategy: Strategy = Strategy.ABORT
     branches: Mapping[str, "StepList"] = field(default_factory=dict)
+    beside: frozenset[str] = frozenset()
     where: Where = ()
 
     @cached_property

@@ -2,6 +2,9 @@
 
 from bcce.kit.errors import BcceError, Conflict, Forbidden, InvalidDocument, InvalidInput, NotFound, Unavailable
 
+#: What a step failed with that gave no error of its own.
+STEP_FAILED = "step-failed"
+
 
 class InvalidWorkflow(InvalidDocument):
     """A workflow file cannot be used as it is."""

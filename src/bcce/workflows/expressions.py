@@ -6,30 +6,24 @@ definition's format.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
-from jinja2 import ChainableUndefined, StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, nodes
-from jinja2.exceptions import FilterArgumentError, SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import TemplateError, TemplateSyntaxError, Undefined, nodes
+from jinja2.exceptions import SecurityError
 
 from bcce.kit.text import canonical_json
 from bcce.workflows.errors import InvalidExpression
+from bcce.workflows.jinja import FILTERS, MAX_RESULT_BYTES, as_text, environment
 from bcce.workflows.template import Template, split
 
 EXPRESSION_VERSION = 1
 MAX_EXPRESSION_CHARS = 4096
-MAX_RESULT_BYTES = 256 * 1024
 #: What a parameter may have that is one value of an earlier output, as it is; nothing is made of it.
 MAX_VALUE_BYTES = 16 * 1024 * 1024
 
-#: Filters whose result depends on their input alone; `random` and the HTML ones stay out.
-FILTERS = (
-    *("abs", "batch", "capitalize", "count", "default", "d", "dictsort", "first", "float", "int", "items", "join", "last", "length"),
-    *("list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse", "round", "select", "selectattr", "sort"),
-    *("string", "sum", "title", "tojson", "trim", "truncate", "unique", "upper"),
-)
 _ASKING = frozenset({"defined", "undefined", "default", "d"})
 
 
@@ -42,46 +36,11 @@ class Read:
     is_asked: bool
 
 
-class _Missing(ChainableUndefined, StrictUndefined):
-    """What is not there. It may be asked about and replaced by a default, however deep it is; everything else with it is an error."""
-
-    __slots__ = ()
-
-
-class _Environment(ImmutableSandboxedEnvironment):
-    """The sandbox, and products and powers kept small: `'a' * 10**9` would otherwise eat the process's memory."""
-
-    intercepted_binops = frozenset({"*", "**"})
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        sizes = [len(side) if isinstance(side, str | list | tuple) else abs(side) for side in (left, right)]
-        if operator == "**" and (sizes[0] > 1000 or sizes[1] > 100):
-            raise SecurityError("the power is too large")
-        if operator == "*" and not all(isinstance(side, int | float) for side in (left, right)) and sizes[0] * sizes[1] > MAX_RESULT_BYTES:
-            raise SecurityError("the product is too large")
-        return super().call_binop(context, operator, left, right)
-
-
-def _environment() -> _Environment:
-    environment = _Environment(undefined=_Missing, autoescape=False)
-    environment.globals.clear()
-    environment.filters = {name: environment.filters[name] for name in FILTERS if name != "batch"} | {"batch": _batch}
-    return environment
-
-
-def _batch(value: Iterable[object], linecount: int) -> list[list[object]]:
-    """Jinja2's `batch` as a list, and without what fills the last one up, which could be of any size."""
-    if not isinstance(linecount, int) or linecount < 1:
-        raise FilterArgumentError(f"batch takes a number from 1, not {linecount!r}")
-    items = list(value)
-    return [items[at : at + linecount] for at in range(0, len(items), linecount)]
-
-
 class Expressions:
     """Compiles, checks and evaluates expressions."""
 
     def __init__(self) -> None:
-        self._environment = _environment()
+        self._environment = environment()
         self._compiled: dict[str, Any] = {}
         self._split: dict[str, Template] = {}
 
@@ -107,14 +66,26 @@ class Expressions:
                 raise InvalidExpression(f"the result of {{{{ {expression.strip()} }}}} is larger than {limit} bytes")
         return value
 
+    def text(self, expression: str, scope: Mapping[str, object]) -> str:
+        """The value of one bare expression as it stands amid text: a text is itself, anything else its JSON."""
+        return as_text(self.evaluate(expression, scope))
+
     def truth(self, condition: str, scope: Mapping[str, object]) -> bool:
-        """Whether a condition holds; braces around it are optional."""
-        return bool(self.evaluate(self._bare(condition), scope))
+        """Whether a condition holds; braces around it are optional.
+
+        Raises:
+            InvalidExpression: it has no value, or its value is a text: "false" and "no" would hold, and lead into the wrong branch.
+        """
+        value = self.evaluate(self._bare(condition), scope)
+        if isinstance(value, str):
+            message = f"the condition {condition.strip()} gives the text {value[:60]!r}, which is neither true nor false"
+            raise InvalidExpression(message, hint="compare it, as in inputs.mode == 'fast', or with '' to see whether it is empty")
+        return bool(value)
 
     def render(self, value: object, scope: Mapping[str, object]) -> object:
         """`value` with every expression inside its strings evaluated.
 
-        A string that is one expression becomes that expression's value with its type; an expression amid text becomes text.
+        A string that is one expression becomes that expression's value with its type; amid text it stands as `text` says.
         """
         if isinstance(value, str):
             if "{{" not in value:
@@ -122,8 +93,7 @@ class Expressions:
             template = self._template(value)
             if template.whole is not None:
                 return self.evaluate(template.whole, scope, is_whole=True)
-            pieces = (piece if isinstance(piece, str) else str(self.evaluate(piece.source, scope)) for piece in template.pieces)
-            return "".join(pieces)
+            return "".join(piece if isinstance(piece, str) else self.text(piece.source, scope) for piece in template.pieces)
         if isinstance(value, Mapping):
             return {key: self.render(item, scope) for key, item in value.items()}
         if isinstance(value, list | tuple):
@@ -206,9 +176,18 @@ class Expressions:
             try:
                 self._compiled[expression] = self._environment.compile_expression(expression, undefined_to_none=False)
             except (TemplateSyntaxError, TemplateError) as error:
-                hint = "text needs quotes, and operators are words: and, or, not, in, ==, <, ~"
+                hint = _no_such(str(error)) or "text needs quotes, and operators are words: and, or, not, in, ==, <, ~"
                 raise InvalidExpression(f"syntax error in {{{{ {expression.strip()} }}}}: {error}", hint=hint) from error
         return self._compiled[expression]
+
+
+def _no_such(message: str) -> str | None:
+    """What to do when there is no such filter."""
+    name = re.match(r"No filter named '([^']{1,60})'", message)
+    if name is None:
+        return None
+    near = get_close_matches(name[1], FILTERS, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"filters: {', '.join(sorted(FILTERS))}"
 
 
 def _texts(value: object) -> Iterator[str]:

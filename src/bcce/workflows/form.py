@@ -37,8 +37,23 @@ def problem(rule: str, message: str, *, line: int | None, column: int | None, hi
 def did_you_mean(name: str, known: Iterable[str], what: str = "known") -> str:
     """A hint that names the nearest of `known`, or all."""
     options = sorted(known)
-    near = get_close_matches(name, options, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"{what}: {', '.join(options)}"
+    if not options:
+        return f"there are no {what}" if what == "inputs" else "there is nothing to choose from"
+    near = nearest(name, options)
+    return f"did you mean {near!r}?" if near is not None else f"{what}: {', '.join(options)}"
+
+
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The one of `known` that `name` most likely means, in whatever style it is written (`dependsOn`, `depends-on`); None for none."""
+    plain = {_plain(option): option for option in known}
+    near = get_close_matches(_plain(name), plain, n=1, cutoff=cutoff)
+    return plain[near[0]] if near else None
+
+
+def _plain(name: str) -> str:
+    """A name without its style, in the singular."""
+    letters = "".join(char for char in name if char.isalnum()).casefold()
+    return f"{letters[:-3]}y" if letters.endswith("ies") else letters.removesuffix("s")
 
 
 def place_of(document: Document, where: Where) -> tuple[int, int]:
@@ -93,7 +108,9 @@ class Form:
         try:
             return None if value is None else parse_duration_s(value)
         except ValueError as error:
-            self.note(where, "workflow.wrong-value", str(error), "write 30s, 5m, 2h or a number of seconds")
+            self.note(
+                where, "workflow.wrong-value", str(error), "write 30s, 5m, 2h or a number of seconds, more than 0 and at most 30 days"
+            )
             return None
 
     def number(self, value: object, where: Where, low: int, high: int, what: str = "") -> int:
@@ -127,7 +144,7 @@ class Form:
         """The limits of an agent's step; None when there are none."""
         if value is None:
             return None
-        raw = self.mapping(value, where)
+        raw = self.mapping(value, where, "policy: {max_files: 10}")
         self.known(raw, language.POLICY, where, "`policy`")
         base = Policy()
         paths = self.names(raw.get("allowed_paths"), (*where, "allowed_paths"))
@@ -143,7 +160,7 @@ class Form:
         """When to try again; None when there is nothing."""
         if value is None:
             return None
-        raw = self.mapping(value, where)
+        raw = self.mapping(value, where, "retry: {attempts: 3}")
         self.known(raw, language.RETRY, where, "`retry`")
         jitter = raw.get("jitter", 0.1)
         if isinstance(jitter, bool) or not isinstance(jitter, int | float) or not 0 <= jitter <= 1:
@@ -162,7 +179,7 @@ class Form:
         """How many runs of a group; None when there is nothing."""
         if value is None:
             return None
-        raw = {"group": value} if isinstance(value, str) else self.mapping(value, where)
+        raw = {"group": value} if isinstance(value, str) else self.mapping(value, where, "concurrency: {group: nightly}")
         raw = {key.replace("cancel_in_progress", "cancel-in-progress"): item for key, item in raw.items()}
         self.known(raw, language.CONCURRENCY, where, "`concurrency`")
         if not isinstance(raw.get("group"), str):
@@ -182,12 +199,17 @@ class Form:
             return []
         return cast(list[object], value)
 
-    def mapping(self, value: object, where: Where) -> dict[str, object]:
+    def mapping(self, value: object, where: Where, example: str = "") -> dict[str, object]:
         """A mapping; empty in place of anything else."""
         if value is None:
             return {}
         if not isinstance(value, Mapping):
-            self.note(where, "workflow.wrong-value", f"`{where[-1]}` must be a mapping of names to values", "for example name: value")
+            self.note(
+                where,
+                "workflow.wrong-value",
+                f"`{where[-1]}` must be a mapping of names to values",
+                f"for example {example or f'{where[-1]}: {{name: value}}'}",
+            )
             return {}
         return dict(cast(Mapping[str, object], value))
 

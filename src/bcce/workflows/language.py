@@ -89,6 +89,8 @@ INTEGRATION: Keys = {
 #: What a fallback or a compensation may have beside its parameters.
 EXTRA: Keys = {name: STEP[name] for name in ("type", "description", "with", "parameters", "retry", "timeout", "context", "policy")}
 
+#: Keys of a step that change what happens; who misspells one does not want a value of that name.
+ACTING = ("depends_on", "parallel", "when", "retry", "timeout", "fallback", "on_failure", "compensate")
 STRATEGIES = ("failure_strategy", "failureStrategy")
 _INNER: Keys = {"steps": Key("steps", "The steps that belong to it.")}
 _STRATEGY: Keys = {

@@ -22,7 +22,7 @@ from bcce.workflows.definition import (
     Strategy,
     WorkflowDefinition,
 )
-from bcce.workflows.form import Form, did_you_mean, problem, refusal
+from bcce.workflows.form import Form, did_you_mean, nearest, problem, refusal
 from bcce.workflows.language import ID_PATTERN, RESILIENT, STRATEGIES, SUPPORTED_VERSIONS
 from bcce.workflows.model import DEFINITION_FORMAT
 
@@ -74,14 +74,15 @@ class _Reader(Form):
         if version not in SUPPORTED_VERSIONS:
             self.note(("version",), "workflow.wrong-value", f"version {version!r} is not supported", f"supported: {SUPPORTED_VERSIONS[0]}")
         name = root.get("name")
-        if not isinstance(name, str) or not _ID.fullmatch(name.replace(" ", "-")):
-            message = "a workflow needs a `name` of letters, digits, - and _"
-            self.note(("name",), "workflow.missing-key", message, "for example name: restart-service")
+        if not isinstance(name, str) or not _ID.fullmatch(name):
+            rule = "workflow.missing-key" if name is None else "workflow.wrong-value"
+            message = "a workflow needs a `name` of letters, digits, - and _ that begins with a letter"
+            self.note(("name",), rule, message, "for example name: restart-service")
         body = self._steps(root.get("steps"), ("steps",), depth=1)
-        if not body.steps and not any(item.line for item in self.found if item.text == "steps"):
+        if not body.steps and not root.get("steps") and not any(item.text == "steps" for item in self.found):
             self.note(("steps",), "workflow.missing-key", "a workflow needs at least one step", "begin with steps: and - id: first")
         return WorkflowDefinition(
-            name=str(name),
+            name=name if isinstance(name, str) else "",
             version="1.0",
             description=str(root.get("description", "")).strip(),
             inputs=self._inputs(root.get("inputs")),
@@ -154,7 +155,9 @@ class _Reader(Form):
         name = raw.get("id", raw.get("name"))
         if not isinstance(name, str) or not _ID.fullmatch(name):
             message = "a step needs an `id` of letters, digits, - and _ that begins with a letter"
-            self.note(where, "workflow.missing-key", message, "for example - id: check_disk")
+            key = next((key for key in ("id", "name") if raw.get(key) is not None), None)
+            rule, place = ("workflow.missing-key", where) if key is None else ("workflow.wrong-value", (*where, key))
+            self.note(place, rule, message, "for example - id: check_disk")
             return None
         line, column = self.document.place(where)
         if name in self._lines:
@@ -166,7 +169,9 @@ class _Reader(Form):
             self.note(where, "workflow.too-many-steps", f"a workflow has at most {MAX_STEPS} steps", "move some to a workflow of their own")
         kind = raw.get("type")
         if not isinstance(kind, str):
-            self.note(where, "workflow.missing-key", f"step {name!r} has no `type`", "for example type: shell")
+            typo = next((key for key in raw if key not in language.STEP and nearest(key, ("type",), cutoff=0.75)), None)
+            hint = "for example type: shell" if typo is None else f"did you mean 'type' by {typo!r}?"
+            self.note(where if typo is None else (*where, typo), "workflow.missing-key", f"step {name!r} has no `type`", hint)
             kind = ""  # it stays, so that steps that name it are not wrong as well
         if kind == RESILIENT:
             raw, kind = self._unwrapped(raw, where, name)
@@ -183,9 +188,13 @@ class _Reader(Form):
         if kind == CONDITION and not isinstance(raw.get("condition"), str | bool):
             hint = 'for example condition: "{{ steps.check.output.ok }}"'
             self.note(where, "workflow.missing-key", f"condition {name!r} has no `condition`", hint)
-        if kind == FOREACH and not isinstance(raw.get("items"), str | list):
+        if kind == FOREACH and not isinstance(items := raw.get("items"), str | list):
             hint = 'for example items: "{{ inputs.hosts }}"'
-            self.note(where, "workflow.missing-key", f"foreach {name!r} has no `items`", hint)
+            if items is None:
+                self.note(where, "workflow.missing-key", f"foreach {name!r} has no `items`", hint)
+            else:
+                message = f"the `items` of foreach {name!r} are a list, or an expression that gives one"
+                self.note((*where, "items"), "workflow.wrong-value", message, hint)
         branches = {
             key: self._steps(raw.get(key), (*where, key), depth=depth + 1, is_parallel=kind == PARALLEL) for key in SCOPES.get(kind, ())
         }
@@ -201,6 +210,7 @@ class _Reader(Form):
             parallel=self.flag(raw.get("parallel", False), (*where, "parallel")),
             when=None if raw.get("when") is None else str(raw["when"]),
             parameters={} if scope else self._parameters(raw, where, (*language.STEP, "then", "else")),
+            beside=frozenset(raw) - language.STEP.keys(),
             context=self.mapping(raw.get("context"), (*where, "context")),
             retry=self.retry(raw.get("retry"), (*where, "retry")),
             timeout_s=self.duration(raw.get("timeout"), (*where, "timeout")),
@@ -241,6 +251,11 @@ class _Reader(Form):
                 where, "workflow.missing-key", message, "put several steps into a workflow of their own, and call it with type: workflow"
             )
             return None
+        for key in language.STEP:
+            if key in raw and key not in language.EXTRA and key != "name":
+                hint = f"it may have {', '.join(language.EXTRA)}; a parameter of that name stands in `with`"
+                self.note((*where, key), "workflow.misplaced-key", f"`{where[-1]}` has no key {key!r}", hint)
+                del raw[key]
         return Step(
             id=name,
             type=kind,
@@ -248,6 +263,7 @@ class _Reader(Form):
             column=column,
             description=str(raw.get("description", "")).strip(),
             parameters=self._parameters(raw, where, language.EXTRA),
+            beside=frozenset(raw) - language.EXTRA.keys(),
             context=self.mapping(raw.get("context"), (*where, "context")),
             retry=self.retry(raw.get("retry"), (*where, "retry")),
             timeout_s=self.duration(raw.get("timeout"), (*where, "timeout")),

@@ -17,7 +17,7 @@ from bcce.workflows.artifacts.service import ArtifactStore, Packed
 from bcce.workflows.attempt import Attempt
 from bcce.workflows.definition import FOREACH
 from bcce.workflows.endings import RunEndings, reads_artifacts
-from bcce.workflows.errors import ArtifactsOverLimit, OutputTooLarge, StepTimedOut
+from bcce.workflows.errors import STEP_FAILED, ArtifactsOverLimit, OutputTooLarge, StepTimedOut
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.journal import Journal, add_items
 from bcce.workflows.logs.logbook import Logbook
@@ -254,7 +254,7 @@ class Recorder:
         error = None
         if state is StepState.FAILED:
             message = str(redact(result.output.get("message", "the step said that it failed")))
-            error = (result.error or StepError(code="step-failed", message=message)).to_dict()
+            error = (result.error or StepError(code=STEP_FAILED, message=message)).to_dict()
         return record.ended(state, self._clock.now(), output=output, error=error), pieces
 
     def count(self, record: StepRecord) -> None:

@@ -88,7 +88,7 @@ def seal(value: object, scope: Mapping[str, object], expressions: Expressions, i
     parts: list[Part] = []
     for part in parts_of(value, inputs):
         if isinstance(part, Expression):
-            part = Part(kind="text", value=str(expressions.evaluate(part.source, scope)))
+            part = Part(kind="text", value=expressions.text(part.source, scope))
         if parts and parts[-1].kind == part.kind == "text":
             parts[-1] = Part(kind="text", value=parts[-1].value + part.value)
         else:

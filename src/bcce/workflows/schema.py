@@ -147,7 +147,7 @@ _KINDS: dict[str, Schema] = {
     "any": {},
     "text": _TEXT,
     "version": {"enum": [*SUPPORTED_VERSIONS, 1]},
-    "name": {"type": "string", "pattern": f"^{ID_PATTERN.replace('_-', '_ -')}$"},
+    "name": {"type": "string", "pattern": f"^{ID_PATTERN}$"},
     "id": {"type": "string", "pattern": f"^{ID_PATTERN}$"},
     "flag": {"type": "boolean"},
     "mapping": _MAPPING,

@@ -101,7 +101,8 @@ class WorkflowSettings(Section):
         description="A run whose worker dies this many times while it has nothing else, without progress, goes to the dead letter.",
     )
     directory: str | None = Field(
-        default=None, description="A folder with workflow files (*.yaml) that are registered at start; null for the built-in ones only."
+        default=None,
+        description="A folder with workflow files (*.yaml); those that can run are registered at start. Null: the built-in ones only.",
     )
     artifact_max_bytes: int = Field(
         default=8 * 1024 * 1024,

@@ -172,12 +172,16 @@ class Needing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What is wrong with a step's parameters: the rule, the parameter it is about, what is the matter and what to do."""
+    """What is wrong with a step's parameters: the rule, the parameter it is about, what is the matter and what to do.
+
+    `line` is the line, from 1, of the parameter's own text; None for all of it.
+    """
 
     rule: str
     path: tuple[str, ...]
     message: str
     hint: str
+    line: int | None = None
 
 
 @runtime_checkable

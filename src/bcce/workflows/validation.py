@@ -1,17 +1,18 @@
 """Whether a workflow can run here: everything that is wrong with it at once, each at the key it is about. Pure."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 
 from bcce.config.document import Where, read_yaml
-from bcce.kit.errors import InvalidDocument
+from bcce.kit.errors import InvalidDocument, known_codes
 from bcce.kit.events import EVENT_TYPES
 from bcce.kit.findings import Finding
 from bcce.workflows.connector import Connector
 from bcce.workflows.definition import CONDITION, FOREACH, SCOPES, Integration, Step, StepList, WorkflowDefinition
-from bcce.workflows.errors import InvalidExpression
+from bcce.workflows.errors import STEP_FAILED, InvalidExpression, StepTimedOut
 from bcce.workflows.expressions import Expressions
-from bcce.workflows.form import did_you_mean, place_of, problem
-from bcce.workflows.language import RESILIENT
+from bcce.workflows.form import did_you_mean, nearest, place_of, problem
+from bcce.workflows.language import ACTING, EXTRA, RESILIENT, STEP
 from bcce.workflows.parameters import wrong_parameters
 from bcce.workflows.reader import read_all
 from bcce.workflows.references import KnownReferences
@@ -55,8 +56,10 @@ def check_definition(
     except InvalidDocument:
         document = None
     findings = []
-    for rule, where, message, hint, text in checker.found:
+    for rule, where, message, hint, text, below in checker.found:
         line, column = place_of(document, where) if document is not None else (None, None)
+        if below is not None and line is not None:
+            line, column = _inside(definition.source, line, column, below)
         findings.append(problem(rule, message, line=line, column=column, hint=hint, text=text))
     return _in_order(findings)
 
@@ -80,6 +83,15 @@ def check_support(definition: WorkflowDefinition, step_types: Mapping[str, StepT
     return found
 
 
+def _inside(source: str, line: int, column: int | None, below: int) -> tuple[int, int | None]:
+    """The place of a line of the text that begins below the key in `line`; the key's where the text does not stand line by line."""
+    rows = source.splitlines()
+    if not re.search(r":\s*\|[-+\d]*\s*(#.*)?$", rows[line - 1]) or line + below > len(rows):
+        return line, column
+    row = rows[line + below - 1]
+    return line + below, len(row) - len(row.lstrip()) + 1
+
+
 def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda item: (item.line or 0, item.column or 0)))
 
@@ -98,8 +110,9 @@ class _Checker:
         self._expressions = expressions
         self._connectors = connectors
         self._all = definition.by_id
+        self._known_codes = known_codes() | {STEP_FAILED}
         self._reads = Reads(definition, expressions, self._note, known)
-        self.found: list[tuple[str, Where, str, str, str]] = []
+        self.found: list[tuple[str, Where, str, str, str, int | None]] = []
 
     def run(self) -> None:
         self._list(self._definition.body, Sight())
@@ -216,23 +229,48 @@ class _Checker:
             self._at(step, "workflow.unknown-step-type", f"there is no step type {step.type!r}", hint, "type")
             return
         self._parameters(step, kind)
+        self._codes(step, kind)
+
+    def _codes(self, step: Step, kind: StepType) -> None:
+        """Codes after which a step is tried again. One without a class may come from a plugin's step."""
+        for code in sorted(step.retry.on if step.retry is not None else ()):
+            if code == StepTimedOut.code:
+                message = f"step {step.id!r} is never tried again after {code}: its time, all tries together, is over then"
+                hint = "give a single try its time, as with: {timeout: 30s} does for http and script, or leave the code out"
+                self._at(step, "workflow.useless-code", message, hint, "retry", "on")
+            elif code not in self._known_codes:
+                near = nearest(code, self._known_codes, cutoff=0.85)
+                if near is not None or type(kind).__module__.startswith("bcce."):
+                    hint = did_you_mean(code, self._known_codes) if near else "the codes stand in docs/reference/errors.md"
+                    self._at(step, "workflow.unknown-code", f"step {step.id!r}: there is no error code {code!r}", hint, "retry", "on")
 
     def _parameters(self, step: Step, kind: StepType) -> None:
         """Checks literal parameters against the step type's schema; those with expressions only by name, until the run knows them."""
-        wrong = list(wrong_parameters(kind.params, step.given, step.type))
+        wrong = list(wrong_parameters(kind.params, step.given, step.type, also=EXTRA if "." in step.id else STEP))
+        if kind.params.model_config.get("extra") == "allow":
+            self._misspelled(step, kind)
         for path, message, hint in wrong:
             name = ".".join(str(part) for part in path)
             what = f", parameter {name!r}" if name else ""
             self._at(step, "workflow.wrong-parameter", f"step {step.id!r}{what}: {message}", hint, *path)
         if not wrong and isinstance(kind, Checked):
             for remark in kind.check(step.given):
-                self._at(step, remark.rule, f"step {step.id!r}: {remark.message}", remark.hint, *remark.path)
+                message = f"step {step.id!r}: {remark.message}"
+                self._note(remark.rule, (*step.where, *remark.path), message, remark.hint, text=step.id, below=remark.line)
+
+    def _misspelled(self, step: Step, kind: StepType) -> None:
+        """Keys that a type which takes any name would silently take for one of its values."""
+        for name in sorted(step.beside - kind.params.model_fields.keys()):
+            near = nearest(name, ACTING, cutoff=0.88)
+            if near is not None:
+                hint = f"did you mean {near!r}? A value that is really called so stands in `with`"
+                self._at(step, "workflow.misspelled-key", f"step {step.id!r} takes {name!r} for a value", hint, name)
 
     def _at(self, step: Step, rule: str, message: str, hint: str, *path: str | int) -> None:
         self._note(rule, (*step.where, *path), message, hint, text=step.id)
 
-    def _note(self, rule: str, where: Where, message: str, hint: str, *, text: str = "") -> None:
-        self.found.append((rule, where, message, hint, text))
+    def _note(self, rule: str, where: Where, message: str, hint: str, *, text: str = "", below: int | None = None) -> None:
+        self.found.append((rule, where, message, hint, text, below))
 
 
 def _circles(body: StepList) -> Iterator[list[str]]:

@@ -142,9 +142,15 @@ class Reads:
             message = f"{reader} {name!r}, which may not have run: it stands in a branch"
             hint = f"move the step into that branch, or ask {{{{ steps.{name} is defined }}}} first"
             self._note("workflow.may-not-have-run", where, message, hint, text=about)
-        elif len(read.path) > 1 and read.path[1] not in (LOOP_VIEW if other.type == FOREACH else STEP_VIEW):
+        elif len(read.path) > 1 and read.path[1] not in (LOOP_VIEW if self._is_inside(step, name) else STEP_VIEW):
             hint = did_you_mean(read.path[1], STEP_VIEW, "a step shows")
+            if other.type == FOREACH and read.path[1] in LOOP_VIEW:
+                hint = f"only the steps inside see the turn; outside there is {{{{ steps.{name}.output.results }}}}"
             self._note("workflow.unknown-reference", where, f"{reader} {read.path[1]!r} of {name!r}", hint, text=about)
+
+    def _is_inside(self, step: Step | None, loop: str) -> bool:
+        """Whether the reader stands in the loop."""
+        return step is not None and loop in self._definition.loops.get(step.id, ())
 
     def _is_turned_away(self, step: Step | None, name: str) -> bool:
         """Whether `name` stands in a loop in which the reader does not."""

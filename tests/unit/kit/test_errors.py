@@ -18,6 +18,7 @@ from bcce.kit.errors import (
     Unauthenticated,
     Unavailable,
     Unexpected,
+    known_codes,
 )
 
 TREE = [
@@ -110,3 +111,12 @@ def test_an_error_survives_pickling_with_its_facts() -> None:
     error = pickle.loads(pickle.dumps(Conflict("closed", hint="open it", details={"a": 1})))  # noqa: S301 - our own bytes
 
     assert (error.message, error.hint, error.details) == ("closed", "open it", {"a": 1})
+
+
+def test_codes_of_loaded_classes_are_known() -> None:
+    class Mine(Conflict):
+        """Nobody else has it."""
+
+        code = "only-in-this-test"
+
+    assert {"error", "conflict", Mine.code} <= known_codes()

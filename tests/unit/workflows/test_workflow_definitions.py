@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bcce.kit.errors import InvalidInput
 from bcce.workflows.definition import WorkflowDefinition
@@ -13,8 +13,10 @@ from bcce.workflows.errors import InvalidExpression, InvalidWorkflow
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.inputs import complete_inputs
 from bcce.workflows.model import Effect, completed
+from bcce.workflows.parameters import problems_of
 from bcce.workflows.reader import read_definition
 from bcce.workflows.step_type import Done, StepContext, StepOutcome
+from bcce.workflows.step_types.wait import WaitParams
 from bcce.workflows.validation import check_definition
 
 EXPRESSIONS = Expressions()
@@ -136,6 +138,45 @@ def test_a_list_is_made_of_parts(expression: str, expected: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("is {{ inputs.v }}", 'is [1,"x",true,null,1.5,{"a":"ü"}]'),
+        ("is {{ inputs.v[1] }}, {{ inputs.v[2] }} and {{ inputs.v[3] }}", "is x, true and null"),
+        ("{{ 'is ' ~ inputs.v[2] ~ inputs.v[3] }}", "is truenull"),
+        ("{{ 'is ' ~ true }}", "is true"),
+        ("{{ inputs.v[:5] | join(', ') }}", "1, x, true, null, 1.5"),
+        ("{{ [{'a': true}] | join(attribute='a') }}", "true"),
+        ("{{ inputs.v[5] | string }}", '{"a":"ü"}'),
+        ("a{{ inputs.v[3] | default('', true) }}b", "ab"),
+    ],
+)
+def test_a_value_amid_text_is_json(template: str, expected: str) -> None:
+    inputs = {"v": [1, "x", True, None, 1.5, {"a": "ü"}]}
+
+    assert EXPRESSIONS.render(template, {"inputs": inputs, "steps": {}}) == expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [("inputs.b", False), ("{{ inputs.n }}", True), ("inputs.l", False), ("inputs.x", False), ("inputs.t == 'false'", True)],
+)
+def test_a_condition_holds_or_does_not(condition: str, expected: bool) -> None:
+    assert EXPRESSIONS.truth(condition, {"inputs": {"b": False, "n": 2, "l": [], "x": None, "t": "false"}}) is expected
+
+
+@pytest.mark.parametrize("condition", ["inputs.t", "{{ inputs.t }}", "inputs.t | trim", "inputs.b or inputs.t", "inputs.e"])
+def test_a_text_is_no_condition(condition: str) -> None:
+    with pytest.raises(InvalidExpression, match="neither true nor false"):
+        EXPRESSIONS.truth(condition, {"inputs": {"t": "false", "b": False, "e": ""}})
+
+
+def test_what_is_missing_is_no_text() -> None:
+    for template in ("a {{ inputs.x }}", "{{ 'a' ~ inputs.x }}", "{{ [inputs.x] | join }}", "{{ inputs.x | string }}"):
+        with pytest.raises(InvalidExpression):
+            EXPRESSIONS.render(template, {"inputs": {}, "steps": {}})
+
+
+@pytest.mark.parametrize(
     "expression",
     [
         "inputs.missing",
@@ -158,14 +199,56 @@ def test_what_an_expression_may_not_do_is_an_error(expression: str) -> None:
         EXPRESSIONS.evaluate(expression, {"inputs": {"n": 3}, "steps": {}})
 
 
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("inputs.keys", "k"),
+        ("inputs['values']", "v"),
+        ("steps.get.output.items", [7]),
+        ("steps.copy.output", {}),
+        ("steps['get'].output['items']", [7]),
+        ("inputs.rows | map(attribute='items') | list", [3, 4]),
+        ("inputs.o.items is defined", False),
+        ("inputs.o['get'] | default(1)", 1),
+        ("inputs.o.items() | list == inputs.o | items | list", True),
+        ("inputs.o.get('a', 2)", 0),
+        ("inputs.text.upper().split()", ["A", "B"]),
+        ("inputs.rows.count is defined", False),
+        ("inputs.rows.count(1)", 0),
+    ],
+)
+def test_a_key_wins_over_a_method_which_is_there_only_where_it_is_called(expression: str, expected: object) -> None:
+    inputs = {"keys": "k", "values": "v", "o": {"a": 0}, "rows": [{"items": 3}, {"items": 4}], "text": "a b"}
+    steps = {"get": {"output": {"items": [7]}}, "copy": {"output": {}}}
+
+    assert EXPRESSIONS.evaluate(expression, {"inputs": inputs, "steps": steps}) == expected
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["inputs.o.items", "inputs.o.items.a()", "inputs.o.values()", "inputs.o.pop('a')", "not inputs.text.isdigit", "inputs.rows.append(1)"],
+)
+def test_a_method_is_no_value_and_no_key_can_be_called(expression: str) -> None:
+    with pytest.raises(InvalidExpression):
+        EXPRESSIONS.evaluate(expression, {"inputs": {"o": {"values": 1}, "text": "a", "rows": []}, "steps": {}})
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("250ms", 0.25), (5, 5), ("2h", 7200), ("1d", 86400), ("1.5m", 90)])
 def test_durations(text: object, seconds: float) -> None:
     assert parse_duration_s(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-5s", True, "0s", "99d"])
-def test_what_is_no_duration(text: object) -> None:
-    with pytest.raises(ValueError, match="is not a duration"):
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        *((text, "is not a duration") for text in ("", "soon", "-5s", True)),
+        ("0s", "longer than 0"),
+        (0, "longer than 0"),
+        ("400d", "400d is longer than a duration may be, which is 30 days"),
+    ],
+)
+def test_what_is_no_duration(text: object, part: str) -> None:
+    with pytest.raises(ValueError, match=part):
         parse_duration_s(text)
 
 
@@ -176,3 +259,25 @@ def test_inputs_are_checked_and_completed() -> None:
     for wrong in ({}, {"n": "1"}, {"n": True}, {"n": 1, "z": 2}):
         with pytest.raises(InvalidInput):
             complete_inputs(definition, wrong)
+
+
+@pytest.mark.parametrize("given", [{}, {"n": None, "p": None}])
+def test_what_was_completed_can_be_completed_again(given: dict[str, object]) -> None:
+    head = "inputs: {n: {type: integer, required: false}, p: {required: false, secret: true}, t: {default: x}}\n"
+    definition = workflow("  - {id: a, type: noop}\n", head=head)
+    complete = complete_inputs(definition, given)
+
+    assert complete == complete_inputs(definition, complete) == {"n": None, "p": None, "t": "x"}
+    for wrong in ({"n": "x"}, {"t": None}, {"p": 5}):
+        with pytest.raises(InvalidInput):
+            complete_inputs(definition, wrong)
+
+
+def test_what_is_wrong_with_values_of_a_run_is_one_line_without_them() -> None:
+    with pytest.raises(ValidationError) as caught:
+        WaitParams.model_validate({"duration": "soon", "until": 5})
+    with pytest.raises(ValidationError) as empty:
+        WaitParams.model_validate({})
+
+    assert problems_of(caught.value) == "duration: 'soon' is not a duration such as 30s, 5m or 2h; until: Input should be a valid string"
+    assert problems_of(empty.value) == "give `event`, `duration`, `until`, or several of them"

@@ -12,7 +12,8 @@ from bcce.kit.events import EVENT_TYPES
 from bcce.plugins import Registry
 from bcce.workflows import language
 from bcce.workflows.definition import INPUT_TYPES, SCOPES, OnFailure, Strategy
-from bcce.workflows.expressions import FILTERS, MAX_EXPRESSION_CHARS, Expressions
+from bcce.workflows.expressions import MAX_EXPRESSION_CHARS, Expressions
+from bcce.workflows.jinja import FILTERS
 from bcce.workflows.model import RunState, StepState
 from bcce.workflows.reader import MAX_DEPTH, MAX_STEPS
 from bcce.workflows.schema import workflow_schema

@@ -35,7 +35,11 @@ class PairParams(BaseModel):
         return self
 
 
-TYPES = {"shell": Kind("shell", ShellParams), "pair": Kind("pair", PairParams)}
+class AnyParams(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+TYPES = {"any": Kind("any", AnyParams), "shell": Kind("shell", ShellParams), "pair": Kind("pair", PairParams)}
 
 
 def found(text: str) -> tuple[Finding, ...]:
@@ -118,6 +122,18 @@ CASES = {
         "workflow.may-not-have-run",
         (9, 26),
         "read {{ steps.each.output.results }}",
+    ),
+    "turn of a loop outside it": (
+        steps(LOOP + '  - {id: d, type: shell, command: "{{ steps.each.item }}"}\n'),
+        "workflow.unknown-reference",
+        (9, 26),
+        "only the steps inside see the turn",
+    ),
+    "turn of a loop in its fallback": (
+        steps(LOOP + '    fallback: {type: shell, command: "{{ steps.each.index }}"}\n'),
+        "workflow.unknown-reference",
+        (9, 29),
+        "only the steps inside see the turn",
     ),
     "step that comes later": (
         steps('  - id: d\n    type: shell\n    with:\n      command: x\n      env: {A: "{{ steps.a.output.x }}"}\n' + A),
@@ -277,6 +293,34 @@ def test_a_cycle_is_shown_as_it_runs_and_each_is_found() -> None:
     ]
 
 
+class BuiltIn(Kind):
+    __module__ = "bcce.workflows.step_types.any"
+
+
+@pytest.mark.parametrize(
+    ("kind", "codes", "expected"),
+    [
+        ("shell", "[http-timed-out, step-failed, acme-is-down]", []),
+        ("shell", "http-timeout", [("workflow.unknown-code", "did you mean 'http-timed-out'?")]),
+        ("ours", "acme-is-down", [("workflow.unknown-code", "the codes stand in docs/reference/errors.md")]),
+        ("ours", "[http-timed-out]", []),
+        ("shell", "step-timed-out", [("workflow.useless-code", "give a single try its time")]),
+    ],
+)
+def test_codes_to_retry_after_are_known_or_a_plugins(kind: str, codes: str, expected: list[tuple[str, str]]) -> None:
+    text = steps(f"  - {{id: a, type: {kind}, command: x, retry: {{on: {codes}}}}}\n")
+    wrong = check_text(text, None, {**TYPES, "ours": BuiltIn("ours", ShellParams)}, EXPRESSIONS)[1]
+
+    assert [item.rule_id for item in wrong] == [rule for rule, _ in expected]
+    assert all(hint in (item.hint or "") for item, (_, hint) in zip(wrong, expected, strict=True))
+
+
+def test_a_check_of_ours_speaks_for_itself() -> None:
+    (finding,) = found(steps("  - {id: a, type: pair, x: 1}\n"))
+
+    assert finding.message == "step 'a': give exactly two"
+
+
 def test_a_union_gives_one_finding() -> None:
     (finding,) = found(steps("  - id: a\n    type: shell\n    command: x\n    wait: [1]\n"))
 
@@ -284,6 +328,8 @@ def test_a_union_gives_one_finding() -> None:
 
 
 FINE = {
+    "values of many names": "{id: d, type: any, names: 1, types: 2, retried: 3, time: 4, failure: 5, contexts: 6, whence: 7}",
+    "a value that is really called so": "{id: d, type: any, with: {retries: 3, Timeout: 4}}",
     "a default": '{id: d, type: shell, command: "{{ steps.b.output.x | default(1) }}"}',
     "a question": '{id: d, type: shell, command: "{{ steps.b.output.x if steps.b is defined else 1 }}"}',
     "a question by name": "{id: d, type: shell, command: \"{{ steps.b.output.x if 'b' in steps else 1 }}\"}",
@@ -299,7 +345,8 @@ def test_what_is_fine(step: str) -> None:
 
 
 def test_a_loop_shows_its_turn_inside_and_its_results_outside() -> None:
-    inner = '    steps:\n      - {id: b, type: shell, command: "{{ item }} {{ index }} {{ steps.each.index }}"}\n'
+    inner = '    steps:\n      - {id: b, type: shell, command: "{{ item }} {{ index }} {{ steps.each.index }}"'
+    inner += ', fallback: {type: shell, command: "{{ steps.each.item }}"}}\n'
     after = '      - {id: e, type: shell, command: "{{ steps.b.output }}"}\n'
     outside = '  - {id: d, type: shell, command: "{{ steps.each.output.count }}"}\n'
 
@@ -339,6 +386,46 @@ def test_splitting_takes_no_longer_than_the_text(text: str) -> None:
 
 FORM = {
     "version": ("version: 3\nname: t\nsteps:\n" + A, "workflow.wrong-value", (1, 1), "supported: 1.0"),
+    "a name with a blank": ("steps:\n" + A + "name: bad one\n", "workflow.wrong-value", (3, 1), "for example name"),
+    "an id with a blank": (steps("  - type: shell\n    id: bad one\n    command: x\n"), "workflow.wrong-value", (5, 5), "- id: check_disk"),
+    "a misspelled type": (
+        steps("  - id: a\n    typ: shell\n    command: x\n"),
+        "workflow.missing-key",
+        (5, 5),
+        "did you mean 'type' by 'typ'?",
+    ),
+    "another style": (steps(A[:-2] + ", dependsOn: []}\n"), "workflow.wrong-parameter", (4, 38), "did you mean 'depends_on'?"),
+    "another style in a scope": (steps(LOOP + "    onFailure: continue\n"), "workflow.unknown-key", (9, 5), "did you mean 'on_failure'?"),
+    "an id of a compensation": (
+        steps(A[:-2] + "\n    , compensate: {id: undo, type: shell, command: x}}\n"),
+        "workflow.misplaced-key",
+        (5, 20),
+        "it may have type",
+    ),
+    "a condition of a fallback": (
+        steps(A[:-2] + "\n    , fallback: {type: shell, command: x, when: inputs.host == 1}}\n"),
+        "workflow.misplaced-key",
+        (5, 43),
+        "it may have type",
+    ),
+    **{
+        f"a value called {name}": (
+            steps(f"  - {{id: a, type: any, {name}: 1}}\n"),
+            "workflow.misspelled-key",
+            (4, 24),
+            f"did you mean '{key}'?",
+        )
+        for name, key in {
+            "dependsOn": "depends_on",
+            "depend-on": "depends_on",
+            "onFailure": "on_failure",
+            "retries": "retry",
+            "Timeout": "timeout",
+            "timout": "timeout",
+            "When": "when",
+            "fall_back": "fallback",
+        }.items()
+    },
     "no name": ("steps:\n" + A, "workflow.missing-key", (1, 1), "for example name"),
     "no steps": ("name: t\n", "workflow.missing-key", (1, 1), "begin with steps"),
     "steps that are no list": ("name: t\nsteps: 5\n", "workflow.wrong-value", (2, 1), "begin each item"),
@@ -359,8 +446,29 @@ FORM = {
     ),
     "a flag": (steps(A[:-2] + ", parallel: 1}\n"), "workflow.wrong-value", (4, 38), "parallel: true"),
     "names": (steps(A[:-2] + ", depends_on: {a: b}}\n"), "workflow.wrong-value", (4, 38), "for example [first, second]"),
+    "too long a time": (steps(A[:-2] + ", timeout: 400d}\n"), "workflow.wrong-value", (4, 38), "at most 30 days"),
+    "no time": (steps(A[:-2] + ", timeout: 0}\n"), "workflow.wrong-value", (4, 38), "more than 0"),
+    "items that are no list": (steps(LOOP.replace("[1]", "5")), "workflow.wrong-value", (6, 5), "for example items"),
+    "an input where there are none": (
+        "name: t\nsteps:\n  - {id: a, type: shell, command: '{{ inputs.x }}'}\n",
+        "workflow.unknown-reference",
+        (3, 26),
+        "there are no inputs",
+    ),
+    "a filter that is nearly one": (
+        steps("  - {id: a, type: shell, command: '{{ 1 | lenght }}'}\n"),
+        "workflow.bad-expression",
+        (4, 26),
+        "did you mean 'length'?",
+    ),
+    "a filter that is none": (
+        steps("  - {id: a, type: shell, command: '{{ 1 | b64zz }}'}\n"),
+        "workflow.bad-expression",
+        (4, 26),
+        "filters: abs, batch, ",
+    ),
     "a length of time": (steps(A[:-2] + ", timeout: soon}\n"), "workflow.wrong-value", (4, 38), "write 30s"),
-    "a mapping": (steps(A[:-2] + ", retry: 3}\n"), "workflow.wrong-value", (4, 38), "name: value"),
+    "a mapping": (steps(A[:-2] + ", retry: 3}\n"), "workflow.wrong-value", (4, 38), "for example retry: {attempts: 3}"),
     "jitter": (steps(A[:-2] + ", retry: {jitter: 2}}\n"), "workflow.wrong-value", (4, 46), "jitter: 0.1"),
     "a word": (steps(A[:-2] + ", on_failure: stop}\n"), "workflow.wrong-value", (4, 38), "one of: compensate, continue, fail"),
     "policy": (

@@ -33,6 +33,7 @@ URL = "https://api.example.org/x"
         ({"url": URL, "expect": ["2x"]}, "not a status"),
         ({"url": URL, "redirects": "all"}, "same-host"),
         ({"url": URL, "max_bytes": 0}, "greater than or equal to 1"),
+        ({"url": URL, "method": "POST", "json_body": {}}, "not permitted"),
         ({"url": URL, "verify": False}, "not permitted"),
     ],
 )

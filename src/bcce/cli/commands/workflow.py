@@ -1,5 +1,6 @@
 """`bcce workflow`."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ from bcce.cli.commands.run import read_inputs
 from bcce.cli.files import STDIN, read_text
 from bcce.cli.following import follow
 from bcce.cli.output import json_option, show_item, show_list
-from bcce.kit.errors import BcceError, ExitCode
+from bcce.kit.errors import BcceError, ExitCode, InvalidInput
 from bcce.kit.findings import Finding, Severity, Verdict
 from bcce.kit.sarif import sarif_log
 from bcce.kit.text import clean
@@ -28,9 +29,15 @@ def group() -> None:
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 500), help="How many at most.")
 @json_option
 def list_workflows(cursor: str | None, limit: int, as_json: bool) -> None:
-    """List workflows."""
+    """List workflows, and the files that were not registered when the server started."""
     page = call(lambda client: client.get("/api/v1/workflows", cursor=cursor, limit=limit))
-    show_list(page["items"], ("name", "origin", "digest", "createdAt"), as_json=as_json, following=page["next"])
+    if as_json:
+        show_item(page, as_json=True)
+        return
+    show_list(page["items"], ("name", "origin", "digest", "createdAt"), as_json=False, following=page["next"])
+    for file in page.get("notRegistered", ()):
+        for item in file["findings"]:
+            click.echo(f"not registered: {_place(clean(file['path'], limit=500), item)}: {clean(item['message'], limit=500)}")
 
 
 @group.command()
@@ -46,39 +53,89 @@ def show(name: str, as_json: bool) -> None:
 
 
 @group.command()
-@click.argument("file", metavar="FILE|-")
+@click.argument("file", metavar="FILE|FOLDER|-")
 @click.option("--format", "form", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True, help="How it is shown.")
 @click.option("--json", "form", flag_value="json", help="The same as --format json.")
 def validate(file: str, form: Literal["text", "json", "sarif"]) -> int:
-    """Check a workflow file; everything that is wrong is shown with its line. Exit 1: something is; 64: it cannot be read."""
+    """Check a workflow file, or the *.yaml of a folder; everything that is wrong is shown with its line. Exit 1: something is; 64: it
+    cannot be read.
+    """
+    if file != STDIN and Path(file).is_dir():
+        return _validate_folder(Path(file), form)
     try:
         text = read_text(file)
-        result = call(lambda client: client.post("/api/v1/workflows/validate", {"text": text}))
+        result: dict[str, Any] = call(lambda client: client.post("/api/v1/workflows/validate", {"text": text}))
     except BcceError as problem:
         if form == "text" or problem.status != HTTPStatus.BAD_REQUEST:
             raise
-        finding = Finding(rule_id=problem.code, severity=Severity.HIGH, verdict=Verdict.BLOCK, message=problem.message, hint=problem.hint)
-        _tell(file, {"name": None, "digest": None, "valid": False, "findings": [finding.to_dict()]}, form)
+        _tell({file: _unread(problem)}, form)
         return problem.exit_code
-    _tell(file, result, form)
+    _tell({file: result}, form)
     return ExitCode.OK if result["valid"] else ExitCode.FAILED
 
 
-def _tell(file: str, result: dict[str, Any], form: Literal["text", "json", "sarif"]) -> None:
+def _validate_folder(folder: Path, form: Literal["text", "json", "sarif"]) -> int:
+    """The files that a server registers, one by one, and whether two have the same name."""
+    results: dict[str, dict[str, Any]] = {}
+    paths = sorted(str(item) for item in folder.iterdir() if item.suffix == ".yaml")
+
+    async def check(client: Client) -> None:
+        for path in paths:
+            try:
+                results[path] = await client.post("/api/v1/workflows/validate", {"text": read_text(path)})
+            except BcceError as problem:
+                if problem.status != HTTPStatus.BAD_REQUEST:
+                    raise
+                results[path] = _unread(problem)
+
+    if paths:
+        call(check)
+    if not results:
+        raise InvalidInput(f"{folder} has no files *.yaml", hint="name a file, or a folder with files")
+    for path, result in results.items():
+        others = [Path(other).name for other, known in results.items() if other != path and known["name"] == result["name"]]
+        if result["name"] and others:
+            message, hint = f"the workflow {result['name']!r} also stands in {', '.join(others)}", "give each file a name of its own"
+            result["findings"].append(_finding("workflow.duplicate-name", message, hint))
+            result["valid"] = False
+    _tell(results, form, is_folder=True)
+    return ExitCode.OK if all(result["valid"] for result in results.values()) else ExitCode.FAILED
+
+
+def _unread(problem: BcceError) -> dict[str, Any]:
+    """What is said of a file that cannot be read, in the form of an answer."""
+    return {"name": None, "digest": None, "valid": False, "findings": [_finding(problem.code, problem.message, problem.hint)]}
+
+
+def _finding(rule: str, message: str, hint: str | None) -> dict[str, object]:
+    return Finding(rule_id=rule, severity=Severity.HIGH, verdict=Verdict.BLOCK, message=message, hint=hint).to_dict()
+
+
+def _place(file: str, finding: Mapping[str, Any]) -> str:
+    return f"{file}:{finding.get('line', 1)}:{finding.get('column', 1)}"
+
+
+def _tell(results: Mapping[str, dict[str, Any]], form: Literal["text", "json", "sarif"], *, is_folder: bool = False) -> None:
+    """Shows what was found in each file, by name."""
     if form == "json":
-        show_item(result, as_json=True)
+        if is_folder:
+            files = [{"file": file, **result} for file, result in results.items()]
+            show_item({"valid": all(result["valid"] for result in results.values()), "files": files}, as_json=True)
+        for result in () if is_folder else results.values():
+            show_item(result, as_json=True)
         return
-    shown = "stdin" if file == STDIN else file
+    shown = {"stdin" if file == STDIN else file: result for file, result in results.items()}
     if form == "sarif":
-        found = ((shown, Finding.from_dict(item)) for item in result["findings"])
+        found = ((file, Finding.from_dict(item)) for file, result in shown.items() for item in result["findings"])
         show_item(sarif_log(found, version=version("bcce"), tags=("workflow",)), as_json=True)
         return
-    for item in result["findings"]:
-        click.echo(f"{shown}:{item.get('line', 1)}:{item.get('column', 1)}: {clean(item['message'], limit=500)} [{item['rule_id']}]")
-        if item.get("hint"):
-            click.echo(f"    {clean(item['hint'], limit=500)}")
-    if result["valid"]:
-        click.echo(f"{shown}: workflow {result['name']} is valid")
+    for file, result in shown.items():
+        for item in result["findings"]:
+            click.echo(f"{_place(file, item)}: {clean(item['message'], limit=500)} [{item['rule_id']}]")
+            if item.get("hint"):
+                click.echo(f"    {clean(item['hint'], limit=500)}")
+        if result["valid"]:
+            click.echo(f"{file}: workflow {result['name']} is valid")
 
 
 @group.command("run")

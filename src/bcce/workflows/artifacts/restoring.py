@@ -17,7 +17,7 @@ from bcce.workflows.records import Records
 MAX_READ_BYTES = 16 * 1024 * 1024
 #: Values inside values, such as the outputs of a loop's turns in its results.
 _MAX_DEPTH = 4
-#: Names that an expression may mean as a method: `output.items()`.
+#: Names that an expression means as a method where there is no such key: `steps.items()`.
 _METHODS = frozenset(dir(dict))
 
 Load = Callable[[str, str], object]
@@ -54,7 +54,7 @@ class _Loader:
             found = self.value(value) if depth > 0 else value
             return value if found is value else self.restored(found, path, depth - 1)
         if isinstance(value, dict):
-            if path and path[0] in value and path[0] not in _METHODS:
+            if path and path[0] in value:  # a key wins over a method, as in expressions
                 return {**value, path[0]: self.restored(value[path[0]], path[1:], depth)}
             return {key: self.restored(item, (), depth) for key, item in value.items()}
         if isinstance(value, list):
@@ -79,12 +79,14 @@ def restored(
         ValuesTooLarge: they are too large to be read at once.
     """
     loader, found = _Loader(conn, run_id), dict(records)
+    ids = {key.partition("[")[0].partition(".")[0] for key in records}
     for read in reads:
         if read.name != "steps" or read.path[1:2] not in ((), ("output",)):
             continue
         for key, record in found.items():
             name, bracket, rest = key.partition("[")
-            is_meant = not read.path or name.partition(".")[0] == read.path[0] or read.path[0] in _METHODS
+            is_method = bool(read.path) and read.path[0] in _METHODS and read.path[0] not in ids
+            is_meant = not read.path or name.partition(".")[0] == read.path[0] or is_method
             if is_meant and suffix.startswith(bracket + rest) and has_reference(record.output):
                 output = loader.restored(dict(record.output or {}), read.path[2:])
                 found[key] = replace(record, output=output)  # type: ignore[arg-type]  # an output is a mapping

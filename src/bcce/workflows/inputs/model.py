@@ -60,7 +60,7 @@ def _wrong(definition: WorkflowDefinition, name: str) -> InvalidInput:
 
 
 def complete_inputs(definition: WorkflowDefinition, given: Mapping[str, object]) -> dict[str, object]:
-    """The run's inputs with defaults filled in.
+    """The run's inputs with defaults filled in. Null is as good as nothing for an input that is null when a run does not bring it.
 
     Raises:
         InvalidInput: names the first input that is missing, unknown or of the wrong type, or that is given a reference and is no secret.
@@ -70,7 +70,8 @@ def complete_inputs(definition: WorkflowDefinition, given: Mapping[str, object])
         raise _unknown(definition, unknown[0])
     inputs: dict[str, object] = {}
     for name, spec in definition.inputs.items():
-        if name not in given:
+        is_left_out = given.get(name) is None and not spec.required and spec.default is None
+        if name not in given or is_left_out:
             if spec.required:
                 raise InvalidInput(f"workflow {definition.name!r} needs the input {name!r}")
             inputs[name] = spec.default

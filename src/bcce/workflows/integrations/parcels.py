@@ -17,6 +17,7 @@ from bcce.workflows.errors import DeliveryFailed
 from bcce.workflows.expressions import Expressions
 from bcce.workflows.inputs import secret_inputs
 from bcce.workflows.integrations.repository import Lane
+from bcce.workflows.parameters import problems_of
 from bcce.workflows.references import filled, seal, sealed_in
 from bcce.workflows.service import WorkflowService
 
@@ -75,8 +76,7 @@ class Parcels:
         try:
             params = connector.params.model_validate(filled(given, values))
         except ValidationError as error:
-            found = error.errors(include_input=False, include_url=False)
-            problems = mask_text("; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in found), masks)
+            problems = mask_text(problems_of(error), masks)
             # The error that pydantic raised holds the values.
             raise InvalidInput(f"parameters of the integration {lane.connector!r}: {problems}") from None
         named = {"given": filled(given, {text: Secret(str(text)) for text in texts}), "references": sorted(map(str, texts))}

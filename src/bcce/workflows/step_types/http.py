@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import quote
@@ -19,13 +19,13 @@ from bcce.resilience import Breaker, BreakerPolicy, BreakerStore, Bulkhead
 from bcce.security.secrets import SecretStore
 from bcce.workflows.artifacts.model import bytes_value
 from bcce.workflows.destinations import Destination, Destinations
-from bcce.workflows.durations import parse_duration_s
+from bcce.workflows.durations import constant_duration_s, parse_duration_s
 from bcce.workflows.errors import HttpUnavailable, HttpUnexpectedStatus, InvalidHttpRequest
 from bcce.workflows.exchange import Answer, Exchange, Follow, Request
 from bcce.workflows.model import Artifact, Effect, completed
 from bcce.workflows.references import Sealed, filled, sealed_in
 from bcce.workflows.settings import HttpSettings, WorkflowSettings
-from bcce.workflows.step_type import Done, StepContext, StepOutcome
+from bcce.workflows.step_type import Done, Remark, StepContext, StepOutcome
 
 _DEFAULT_TIMEOUT = "30s"
 _SAFE_METHODS = ("GET", "HEAD")
@@ -53,7 +53,7 @@ Scalar = str | int | float | bool
 class HttpParams(BaseModel):
     """Parameters of `http`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = Field(default="GET", description="The method.")
     url: str = Field(min_length=1, max_length=8192, description="http:// or https://; the host has to be in workflows.http.allowedHosts.")
@@ -176,6 +176,22 @@ class HttpStep:
         exchange = Exchange(destinations, ca_file=Path(settings.ca_file) if settings.ca_file is not None else None)
         return cls(settings, exchange, destinations, services.get(BreakerStore), services.get(SecretStore))  # type: ignore[type-abstract]  # a Protocol is the key
 
+    def check(self, given: Mapping[str, Any]) -> Iterator[Remark]:
+        """A place where no request can go, as far as the URL says it without its expressions, and more than the operator's limits."""
+        settings, timeout_s, most = self._settings, constant_duration_s(given.get("timeout")), given.get("max_bytes")
+        place = _constant_place(str(given["url"]))
+        if place is not None:
+            try:
+                self._destinations.check(Request(method="GET", url=place).destination)
+            except BcceError as error:
+                yield Remark("workflow.refused-destination", ("url",), error.message, error.hint or "write https://host/path")
+        if timeout_s is not None and timeout_s > settings.max_timeout_s:
+            message = f"a request may take {settings.max_timeout_s:g} s, not {timeout_s:g}"
+            yield Remark("workflow.over-limit", ("timeout",), message, "an operator can raise workflows.http.maxTimeoutS")
+        if isinstance(most, int) and most > settings.max_response_bytes:
+            message = f"an answer may have {settings.max_response_bytes} bytes, not {most}"
+            yield Remark("workflow.over-limit", ("max_bytes",), message, "an operator can raise workflows.http.maxResponseBytes")
+
     async def run(self, context: StepContext, params: BaseModel) -> StepOutcome:
         """Sends it, unless the host's circuit is open. A repeat after a crash carries the same idempotency key."""
         given = cast(HttpParams, params)
@@ -218,6 +234,18 @@ class HttpStep:
             hint=f"the step expects {', '.join(map(str, given.expect))}; `expect` takes more",
             details=details,
         )
+
+
+def _constant_place(url: str) -> str | None:
+    """As much of a URL as says where it leads, if that holds no expression; None when only the run knows."""
+    constant, brace, _ = url.partition("{{")
+    if not brace:
+        return url
+    place = re.match(r"[^:/?#]+://[^/?#]*(?=[/?#])", constant)
+    if place is not None:
+        return place[0]
+    scheme = re.match(r"([^:/?#]+)://", constant)
+    return f"{scheme[1]}://host" if scheme is not None and scheme[1].lower() not in ("http", "https") else None
 
 
 def _policy(settings: HttpSettings) -> BreakerPolicy:

@@ -1,8 +1,11 @@
 """`script`: Python from the workflow's file, locked into a sandbox, for what expressions cannot say."""
 
+import ast
 import json
 import mimetypes
 import platform
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -11,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from bcce.kit.text import canonical_json, clean
 from bcce.plugins import Services
 from bcce.resilience import Breaker, BreakerPolicy, BreakerStore, Bulkhead
-from bcce.workflows.durations import parse_duration_s
+from bcce.workflows.durations import constant_duration_s, parse_duration_s
 from bcce.workflows.errors import (
     SandboxBroken,
     ScriptFailed,
@@ -22,7 +25,7 @@ from bcce.workflows.errors import (
 from bcce.workflows.model import Artifact, Effect, completed
 from bcce.workflows.sandbox import PythonSandbox, SandboxLimits, SandboxResult
 from bcce.workflows.settings import ScriptSettings, WorkflowSettings
-from bcce.workflows.step_type import Done, LogLevel, StepContext, StepOutcome
+from bcce.workflows.step_type import Done, LogLevel, Remark, StepContext, StepOutcome
 
 _MIB = 1024 * 1024
 #: Without the system's own lists, so that a name means the same everywhere.
@@ -78,6 +81,24 @@ class ScriptStep:
         """Wires the step."""
         settings = services.get(WorkflowSettings).script
         return cls(settings, PythonSandbox(settings.at_once), services.get(BreakerStore))  # type: ignore[type-abstract]  # a Protocol is the key
+
+    def check(self, given: Mapping[str, Any]) -> Iterator[Remark]:
+        """A program that Python cannot read, and more than the operator's limits; what only a run knows is cut to them."""
+        settings, timeout_s, memory = self._settings, constant_duration_s(given.get("timeout")), given.get("memory_mib")
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                ast.parse(str(given["code"]))
+        except SyntaxError as error:
+            hint = "as `python3 -m py_compile` would say" if error.lineno is None else f"look at line {error.lineno} of the script"
+            yield Remark("workflow.script-syntax", ("code",), f"the script is no Python: {error.msg}", hint, error.lineno)
+        except (ValueError, RecursionError, MemoryError) as error:
+            yield Remark("workflow.script-syntax", ("code",), f"the script is no Python: {error}", "make it simpler")
+        if timeout_s is not None and timeout_s > settings.max_timeout_s:
+            message = f"a script may take {settings.max_timeout_s:g} s, not {timeout_s:g}"
+            yield Remark("workflow.over-limit", ("timeout",), message, "an operator can raise workflows.script.maxTimeoutS")
+        if isinstance(memory, int) and memory > settings.memory_mib:
+            message = f"a script may use {settings.memory_mib} MiB of memory, not {memory}"
+            yield Remark("workflow.over-limit", ("memory_mib",), message, "an operator can raise workflows.script.memoryMib")
 
     async def run(self, context: StepContext, params: BaseModel) -> StepOutcome:
         """Starts it and waits for its end; a repeat after a crash starts it again, which changes nothing outside."""
