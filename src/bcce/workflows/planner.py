@@ -11,7 +11,6 @@ from enum import Enum
 
 from bcce.workflows.definition import CONDITION, FOREACH, OnFailure, Step, StepList, Strategy, WorkflowDefinition
 from bcce.workflows.model import LIVE_STEPS, StepRecord, StepState
-from bcce.workflows.records import Records
 
 #: In the error of a scope: the step that failed in it wants what completed before to be undone.
 COMPENSATES = "compensate"
@@ -300,8 +299,6 @@ class _Walk:
         return (_Standing.HELD if is_held else _Standing.WELL), tuple(failed)
 
     def _has_begun(self, body: StepList, suffix: str) -> bool:
-        if isinstance(self._records, Records):
-            return self._records.has_turn(suffix)
         return any(step.id + suffix in self._records for step in body.steps)
 
     def _has_failed(self, key: str) -> bool:

@@ -27,10 +27,6 @@ class Records(dict[str, StepRecord]):
         _, bracket, rest = key.partition("[")
         del self._turns[bracket + rest][key]
 
-    def has_turn(self, suffix: str) -> bool:
-        """Whether anything is recorded of the turn `suffix`."""
-        return bool(self._turns.get(suffix))
-
     def seen_from(self, suffix: str) -> Iterator[tuple[str, StepRecord]]:
         """The records of the turn `suffix`, such as `[2][0]`, and of those around it, the outermost first."""
         yield from self._turns.get("", {}).items()

@@ -33,7 +33,6 @@ def test_a_place_sees_its_own_turn_and_those_around_it(keys: list[str], data: st
     assert {key for key, _ in records.seen_from(suffix)} == expected
     assert dict(seen_from({key: record(key) for key in left}, suffix)).keys() == expected
     assert list(records) == left
-    assert records.has_turn(suffix) == any(key[len(key.partition("[")[0]) :] == suffix for key in left)
 
 
 def test_whether_any_output_may_have_become_an_artifact() -> None:
