@@ -4,15 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select
+from sqlalchemy.util import await_only
 from tests.contract.executor_support import clearance_for
 
 from bcce.execution import repository
 from bcce.execution.errors import IllegalDispatchTransition, UnknownDispatch
 from bcce.execution.model import TRANSITIONS, Dispatch, DispatchState, Script, Target
-from bcce.execution.tables import dispatches, target_locks
+from bcce.execution.tables import dispatches, machine_locks
 from bcce.kit.ids import DEFAULT_TENANT, DispatchId, Ids, TenantId
 from bcce.storage.doors import Database, open_database
 from bcce.storage.errors import Duplicate
@@ -27,7 +29,7 @@ OTHER_TENANT = TenantId("other")
 async def db(database_url: str, frozen_clock: FrozenClock, ids: Ids) -> AsyncIterator[Database]:
     """An empty database of each kind in turn."""
     async with open_database(database_url, clock=frozen_clock, ids=ids, fence_table=runs) as opened:
-        await opened.migrate(lambda conn: dispatches.metadata.create_all(conn, tables=[dispatches, target_locks]))
+        await opened.migrate(lambda conn: dispatches.metadata.create_all(conn, tables=[dispatches, machine_locks]))
         yield opened
 
 
@@ -233,3 +235,26 @@ async def test_of_many_that_take_a_settled_lock_over_at_once_one_has_it(db: Data
     holders = await asyncio.gather(*(lock(db, key, frozen_clock.now()) for key in keys))
     (winner,) = await db.read(lambda conn: repository.lock_holders(conn, DEFAULT_TENANT, TARGET))
     assert [key for key, holder in zip(keys, holders, strict=True) if holder is None] == [winner]
+
+
+async def test_a_machine_that_is_freed_in_the_middle_of_a_look_is_taken(postgres_url: str, frozen_clock: FrozenClock, ids: Ids) -> None:
+    async with open_database(postgres_url, clock=frozen_clock, ids=ids, fence_table=runs) as db:
+        await db.migrate(lambda conn: dispatches.metadata.create_all(conn, tables=[dispatches, machine_locks]))
+        at = frozen_clock.now()
+        await insert(db, dispatch(frozen_clock, "dsp_1"), dispatch(frozen_clock, "dsp_2"))
+        assert await lock(db, "dsp_1", at) is None
+
+        class Freeing:
+            """A connection on which, between its first two statements, another one frees the machine."""
+
+            def __init__(self, conn: Connection) -> None:
+                self._conn, self._is_freed = conn, False
+
+            def execute(self, statement: Any, *args: Any) -> Any:
+                if isinstance(statement, Select) and not self._is_freed:
+                    self._is_freed = True
+                    await_only(db.write(lambda conn: repository.unlock_target(conn, DEFAULT_TENANT, "dsp_1")))
+                return self._conn.execute(statement, *args)
+
+        taken = await db.write(lambda conn: repository.lock_target(Freeing(conn), DEFAULT_TENANT, TARGET, "dsp_2", at))  # type: ignore[arg-type]  # as much of one as is used
+        assert taken is None

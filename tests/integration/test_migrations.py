@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, bindparam, insert, text
+from sqlalchemy import Connection, bindparam, event, insert, text
 
 from bcce.execution.model import Target
 from bcce.execution.repository import lock_holders
 from bcce.execution.tables import dispatches
 from bcce.kit.clock import SystemClock
+from bcce.kit.errors import Unavailable
 from bcce.kit.ids import DEFAULT_TENANT, Ids
 from bcce.runtime.schema import migrate, upgrade
 from bcce.runtime.tables import metadata
@@ -29,6 +31,20 @@ async def test_migrations_and_tables_agree(database_url: str) -> None:
         missing = await db.migrate(lambda conn: compare_metadata(MigrationContext.configure(conn), metadata))
 
     assert [item for item in missing if item[0] in ("add_table", "remove_table", "add_column", "remove_column")] == []
+
+
+def cut_off(conn: Connection, statement: str) -> None:
+    """Migrates until just before the first statement on the new table, or on the old one, that begins so."""
+
+    def before(*args: object) -> None:
+        if str(args[2]).lstrip().startswith(statement) and ("machine_locks" in str(args[2]) or "target_locks" in str(args[2])):
+            raise Unavailable("cut off")
+
+    event.listen(conn, "before_cursor_execute", before)
+    try:
+        upgrade(conn, "0008")
+    finally:
+        event.remove(conn, "before_cursor_execute", before)
 
 
 async def test_targets_that_were_locked_by_configuration_stay_locked_by_machine(database_url: str) -> None:
@@ -52,6 +68,11 @@ async def test_targets_that_were_locked_by_configuration_stay_locked_by_machine(
                 )
 
         await db.migrate(lock)
+        # Cut off after any change of the schema, and done again.
+        await db.migrate(lambda conn: upgrade(conn, "0007"))
+        for statement in ("CREATE TABLE", "DELETE", "INSERT", "DROP TABLE"):
+            with pytest.raises(Unavailable):
+                await db.migrate(lambda conn, statement=statement: cut_off(conn, statement))
         await migrate(db)
         holders = await db.read(lambda conn: [lock_holders(conn, DEFAULT_TENANT, replace(target, name=f"web-{n}")) for n in range(3)])
 

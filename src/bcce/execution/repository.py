@@ -7,11 +7,11 @@ from sqlalchemy import Connection, RowMapping, and_, delete, insert, or_, select
 
 from bcce.execution.errors import IllegalDispatchTransition, UnknownDispatch
 from bcce.execution.model import ENDED, SETTLED, TRANSITIONS, Dispatch, DispatchState, Target
-from bcce.execution.tables import dispatches, target_locks
+from bcce.execution.tables import dispatches, machine_locks
 from bcce.kit.ids import DispatchId, TenantId
 from bcce.storage.upsert import upsert
 
-_LOCK: Final = upsert(target_locks, keys=("tenant_id", "lock_key"))
+_LOCK: Final = upsert(machine_locks, keys=("tenant_id", "lock_key"))
 
 
 def insert_dispatch(conn: Connection, dispatch: Dispatch) -> None:
@@ -115,36 +115,39 @@ def lock_target(conn: Connection, tenant_id: TenantId, target: Target, dispatch_
     for key in target.lock_keys:
         holder = _lock(conn, tenant_id, key, dispatch_id, at)
         if holder is not None:
-            conn.execute(delete(target_locks).where(target_locks.c.dispatch_id == dispatch_id, target_locks.c.lock_key.in_(taken)))
+            conn.execute(delete(machine_locks).where(machine_locks.c.dispatch_id == dispatch_id, machine_locks.c.lock_key.in_(taken)))
             return holder
         taken.append(key)
     return None
 
 
 def _lock(conn: Connection, tenant_id: TenantId, key: str, dispatch_id: str, at: datetime) -> str | None:
-    conn.execute(_LOCK, {"tenant_id": tenant_id, "lock_key": key, "dispatch_id": dispatch_id, "acquired_at": at})
-    mine = and_(target_locks.c.tenant_id == tenant_id, target_locks.c.lock_key == key)
-    # The row lock makes two takers wait for each other, so that only one of them finds the settled holder.
-    holder = conn.execute(select(target_locks.c.dispatch_id).where(mine).with_for_update()).scalar_one()
+    mine = and_(machine_locks.c.tenant_id == tenant_id, machine_locks.c.lock_key == key)
+    holder = None
+    while holder is None:
+        conn.execute(_LOCK, {"tenant_id": tenant_id, "lock_key": key, "dispatch_id": dispatch_id, "acquired_at": at})
+        # The row lock makes two takers wait for each other, so that only one of them finds the settled holder. The row may be gone by
+        # now: whoever had it freed it between the two statements.
+        holder = conn.execute(select(machine_locks.c.dispatch_id).where(mine).with_for_update()).scalar()
     if holder == dispatch_id:
         return None
     state = conn.execute(select(dispatches.c.state).where(dispatches.c.id == holder)).scalar()
     if state is None or DispatchState(state) not in SETTLED:
         return str(holder)
-    conn.execute(update(target_locks).where(mine).values(dispatch_id=dispatch_id, acquired_at=at))
+    conn.execute(update(machine_locks).where(mine).values(dispatch_id=dispatch_id, acquired_at=at))
     return None
 
 
 def unlock_target(conn: Connection, tenant_id: TenantId, dispatch_id: str) -> bool:
     """Frees the target that `dispatch_id` has, whatever its entry in the configuration is by now; False when it has none."""
-    mine = and_(target_locks.c.tenant_id == tenant_id, target_locks.c.dispatch_id == dispatch_id)
-    return conn.execute(delete(target_locks).where(mine)).rowcount > 0
+    mine = and_(machine_locks.c.tenant_id == tenant_id, machine_locks.c.dispatch_id == dispatch_id)
+    return conn.execute(delete(machine_locks).where(mine)).rowcount > 0
 
 
 def lock_holders(conn: Connection, tenant_id: TenantId, target: Target) -> frozenset[str]:
     """The ids of the dispatches that have the target's machine or its entry; empty when it is free."""
-    mine = and_(target_locks.c.tenant_id == tenant_id, target_locks.c.lock_key.in_(target.lock_keys))
-    return frozenset(conn.execute(select(target_locks.c.dispatch_id).where(mine)).scalars())
+    mine = and_(machine_locks.c.tenant_id == tenant_id, machine_locks.c.lock_key.in_(target.lock_keys))
+    return frozenset(conn.execute(select(machine_locks.c.dispatch_id).where(mine)).scalars())
 
 
 def _dispatch(row: RowMapping) -> Dispatch:

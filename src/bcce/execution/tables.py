@@ -36,12 +36,12 @@ dispatches = Table(
 )
 
 #: A dispatch holds one row for each of its target's `lock_keys`.
-target_locks = Table(
-    "target_locks",
+machine_locks = Table(
+    "machine_locks",
     metadata,
     Column("tenant_id", Id(), primary_key=True),
     Column("lock_key", Name(80), primary_key=True),
     Column("dispatch_id", Id(), nullable=False),
     Column("acquired_at", UtcDateTime(), nullable=False),
-    Index("ix_target_locks_dispatch", "dispatch_id"),
+    Index("ix_machine_locks_dispatch", "dispatch_id"),
 )

@@ -5,8 +5,8 @@ from alembic import op
 
 from bcce.storage.types import Id, Name
 
-revision = "0007_c"
-down_revision = "0007_a2"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 

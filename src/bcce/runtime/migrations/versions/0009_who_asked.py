@@ -5,8 +5,8 @@ from alembic import op
 
 from bcce.storage.types import Id, Json, Name, UtcDateTime
 
-revision = "0007_a2"
-down_revision = "0007_a"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
