@@ -13,6 +13,7 @@ from bcce.approvals.model import Decision
 from bcce.kit.ids import RunId
 from bcce.runtime.runtime import Runtime
 from bcce.security.actor import Actor
+from bcce.workflows.filters import RunFilter
 from bcce.workflows.model import RunState
 
 ENV = "    env: {MARK: /nowhere}\n"
@@ -69,7 +70,7 @@ async def test_who_signals_an_inner_run_asks_for_what_the_outer_one_does(tmp_pat
         await runtime.workflows.register(ACTOR, inner, "inner.yaml")
         outer = shell(MARKS, extra=ENV).replace("steps:\n", "steps:\n  - {id: call, type: workflow, workflow: inner}\n")
         run_id = await start(runtime, outer)
-        while not (found := await runtime.workflows.runs(ACTOR, workflow="inner")):  # noqa: ASYNC110 - the state is in a database
+        while not (found := await runtime.workflows.runs(ACTOR, RunFilter(workflow="inner"))):  # noqa: ASYNC110 - the state is in a database
             await asyncio.sleep(0.01)
         await runtime.workflows.signal(ANN, found[0].id, "go", {})
         runtime.ring(found[0].id)

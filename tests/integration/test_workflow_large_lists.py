@@ -6,6 +6,7 @@ from pathlib import Path
 from tests.architecture.source import ROOT
 from tests.integration.workflow_support import ACTOR, finished, look, runtime_at, start
 
+from bcce.workflows.filters import RunFilter
 from bcce.workflows.model import RunState
 
 PAGE = (ROOT / "docs" / "workflows.md").read_text(encoding="utf-8")
@@ -44,7 +45,7 @@ async def test_runs_for_the_parts_do_a_long_list(tmp_path: Path) -> None:
     async with runtime_at(tmp_path) as (runtime, _):
         await runtime.workflows.register(ACTOR, example("check-hosts"), "test.yaml")
         run, _ = await finished(runtime, await start(runtime, example("check-very-many-hosts"), hosts=HOSTS), seconds=60)
-        children = await runtime.workflows.runs(ACTOR, workflow="check-hosts")
+        children = await runtime.workflows.runs(ACTOR, RunFilter(workflow="check-hosts"))
 
     assert run.state is RunState.COMPLETED, run.error
     assert {child.state for child in children} == {RunState.COMPLETED}

@@ -246,7 +246,8 @@ class Gate:
 def _check_not_held(conn: Connection, context: StepContext) -> None:
     """Whoever was told that a run is paused or cancelled can rely on it: nothing starts in it but what undoes, when it is cancelled.
 
-    The caller's write has locked the run's row, so of that and a start one wins.
+    Nor in a run that it waits for. The caller's write has locked the run's row, so of that and a start one wins; of a run above, which
+    stops and pauses this one in its time, the standing is as of now.
     """
     state, is_stopping = workflows.standing(conn, context.run_id)
     undoes = context.key.partition("[")[0].endswith(_COMPENSATION)
@@ -254,6 +255,12 @@ def _check_not_held(conn: Connection, context: StepContext) -> None:
         raise RunHeld("the run is paused")
     if is_stopping and not undoes:
         raise RunHeld("the run is being cancelled")
+    for above, is_stopping_above, key in workflows.waiting_above(conn, context.run_id):
+        undoes = undoes or key.partition("[")[0].endswith(_COMPENSATION)
+        if above is RunState.PAUSED:
+            raise RunHeld("a run that waits for this one is paused")
+        if is_stopping_above and not undoes:
+            raise RunHeld("a run that waits for this one is being cancelled")
 
 
 def why_blocked(judgement: Judgement) -> str:

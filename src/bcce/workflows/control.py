@@ -111,13 +111,13 @@ class RunControl:
             _check_begun(run)
             if run.cancel_at is not None:
                 raise RunEnded(f"run {run.id} is being cancelled", details={"runId": run.id})
-            conn.execute(update(runs).where(runs.c.id == run.id).values(state=RunState.PAUSED))
-            self._move_children(actor, conn, run, RunState.ACTIVE, RunState.PAUSED, "run.paused", "workflow.paused")
+            conn.execute(update(runs).where(runs.c.id == run.id).values(state=RunState.PAUSED, paused_with=None))
+            self._pause_below(actor, conn, run.id, run.id)
 
         return await self._change(actor, run_id, "run.paused", "workflow.paused", write)
 
     async def resume(self, actor: Actor, run_id: RunId) -> Run:
-        """Goes on with a paused run, and with the paused ones that it waits for.
+        """Goes on with a paused run, and with those that were paused with it; nothing when it is not paused.
 
         Raises:
             UnknownRun: there is no such run.
@@ -127,8 +127,9 @@ class RunControl:
 
         def write(conn: Connection, run: Run) -> None:
             _check_begun(run)
-            conn.execute(update(runs).where(runs.c.id == run.id).values(state=RunState.ACTIVE))
-            self._move_children(actor, conn, run, RunState.PAUSED, RunState.ACTIVE, "run.resumed", "workflow.resumed")
+            if run.state is RunState.PAUSED:
+                conn.execute(update(runs).where(runs.c.id == run.id).values(state=RunState.ACTIVE, paused_with=None))
+                self._resume_below(actor, conn, run.id, {run.id, run.paused_with or run.id})
 
         return await self._change(actor, run_id, "run.resumed", "workflow.resumed", write)
 
@@ -166,7 +167,7 @@ class RunControl:
             waiting = [gate_id(run_id, record.key, record.attempt) for record in records.values() if record.state is StepState.WAITING]
             repository.reopen_gates(conn, waiting)
             state = RunState.ACTIVE if turn is None else RunState.QUEUED
-            fresh = {"state": state, "error": None, "output": None, "ended_at": None, "cancel_at": None, "crashes": 0}
+            fresh = {"state": state, "error": None, "output": None, "ended_at": None, "cancel_at": None, "crashes": 0, "paused_with": None}
             conn.execute(update(runs).where(runs.c.id == run_id).values(**fresh, **repository.CLEARED, wake_at=db_now()))
             self._before_again(actor, conn, run, run_id)
             add_asker(conn, run, actor, How.RETRIED, self._clock.now())
@@ -226,17 +227,33 @@ class RunControl:
 
         return await self._db.write(write)
 
-    def _move_children(self, actor: Actor, conn: Connection, run: Run, before: RunState, after: RunState, action: str, event: str) -> None:
-        """Moves the runs that `run` waits for, and those that they wait for, from one state to the other: from above, as all locks."""
-        for child_id in repository.awaited_children(conn, run.id):
+    def _pause_below(self, actor: Actor, conn: Connection, run_id: RunId, root: RunId) -> None:
+        """Pauses the runs that a run waits for, and those that they wait for, from above as all locks; who waits for a turn is marked."""
+        for child in self._awaited(actor, conn, run_id):
+            if child.state not in (RunState.ACTIVE, RunState.QUEUED) or child.cancel_at is not None:
+                continue
+            state = RunState.PAUSED if child.state is RunState.ACTIVE else child.state
+            conn.execute(update(runs).where(runs.c.id == child.id).values(state=state, paused_with=root))
+            run_items(conn, self._told(actor, child, "run.paused", "workflow.paused", {"with": root}))
+            self._pause_below(actor, conn, child.id, root)
+
+    def _resume_below(self, actor: Actor, conn: Connection, run_id: RunId, roots: set[RunId]) -> None:
+        """Lets those go on that were paused with one of `roots`; what somebody paused apart stays so."""
+        for child in self._awaited(actor, conn, run_id):
+            if child.paused_with not in roots:
+                continue
+            state = RunState.ACTIVE if child.state is RunState.PAUSED else child.state
+            conn.execute(update(runs).where(runs.c.id == child.id).values(state=state, paused_with=None))
+            run_items(conn, self._told(actor, child, "run.resumed", "workflow.resumed", {"with": run_id}))
+            self._resume_below(actor, conn, child.id, roots)
+
+    def _awaited(self, actor: Actor, conn: Connection, run_id: RunId) -> Iterator[Run]:
+        """The runs that a run waits for, each with its row locked, as it then is."""
+        for child_id in repository.awaited_children(conn, run_id):
             repository.bump(conn, child_id)
             child = repository.get_run(conn, child_id, actor.tenant_id)
-            if child is None or child.cancel_at is not None or child.state not in (before, after):
-                continue
-            if child.state is before:
-                conn.execute(update(runs).where(runs.c.id == child.id).values(state=after))
-                run_items(conn, self._told(actor, child, action, event, {"with": run.id}))
-            self._move_children(actor, conn, child, before, after, action, event)
+            if child is not None and child.state in repository.LIVE:
+                yield child
 
     async def _change(self, actor: Actor, run_id: RunId, action: str, event: str, change: Callable[[Connection, Run], None]) -> Run:
         require(actor, Permission.WORKFLOWS_RUN)

@@ -182,7 +182,8 @@ class Run:
 
     `started_by` is the person whose wish it was, or the id of an actor that is none; for a run that another run started, that of the
     outermost one. None for runs of releases that did not write it down. `rerun_of` and `rerun_from` are the run and the step of it that
-    this one began at; None for all others.
+    this one began at; None for all others. `paused_with` is the run with which this one is paused, or will be once it has its turn,
+    because that one waits for it; None when nobody paused it, or somebody paused this very one.
     """
 
     id: RunId
@@ -214,6 +215,7 @@ class Run:
     started_by: str | None = None
     rerun_of: RunId | None = None
     rerun_from: str | None = None
+    paused_with: RunId | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,6 @@
 """Every query on the engine's tables. Synchronous: each function works inside the caller's transaction."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -234,6 +234,22 @@ def awaited_children(conn: Connection, run_id: RunId) -> list[RunId]:
     """The runs that steps of this run wait for."""
     waiting = (gates.c.run_id == run_id, gates.c.kind == CHILD_GATE, gates.c.state == "open")
     return [RunId(name) for name in conn.execute(select(gates.c.name).where(*waiting).order_by(gates.c.name)).scalars()]
+
+
+def waiting_above(conn: Connection, run_id: RunId) -> Iterator[tuple[RunState, bool, str]]:
+    """The runs that wait for this one, the nearest first: the state of each, whether it is being cancelled, and the step that waits."""
+    query = (
+        select(runs.c.id, runs.c.state, runs.c.cancel_at, gates.c.step_key)
+        .join(gates, gates.c.run_id == runs.c.id)
+        .where(gates.c.kind == CHILD_GATE, gates.c.state == "open")
+    )
+    below: RunId | None = run_id
+    while below is not None:
+        parent = conn.execute(select(runs.c.parent_id).where(runs.c.id == below)).scalar()
+        row = conn.execute(query.where(runs.c.id == parent, gates.c.name == below)).first() if parent is not None else None
+        if row is not None:
+            yield RunState(row.state), row.cancel_at is not None, row.step_key
+        below = RunId(row.id) if row is not None else None
 
 
 def untold(conn: Connection, limit: int) -> list[tuple[RunId, RunId]]:

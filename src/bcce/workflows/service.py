@@ -264,14 +264,17 @@ class WorkflowService:
     ) -> RunId:
         run_id = child.id if child is not None else RunId(self._ids.new("run"))
         now = self._clock.now()
-        state = RunState.ACTIVE if turn is None else RunState.QUEUED
+        above = repository.get_run(conn, child.parent_id) if child is not None else None
+        state, paused_with = RunState.ACTIVE if turn is None else RunState.QUEUED, None
+        if above is not None and above.state is RunState.PAUSED and child is not None and child.is_awaited:
+            # The step that starts it was under way when its run was paused.
+            state, paused_with = RunState.PAUSED if turn is None else state, above.paused_with or above.id
         fixed: dict[str, object] = {"queue": "default", "priority": 100, "state": state, "wake_at": now, "wake_seq": 1, "seen_seq": 0}
         # Who wanted the outermost run wanted this one: nobody can agree to their own wish by way of another run.
-        above = repository.get_run(conn, child.parent_id) if child is not None else None
         parent = {"parent_id": child.parent_id, "parent_key": child.parent_key} if child is not None else {}
         row = {"id": run_id, "tenant_id": actor.tenant_id, "inputs": dict(inputs[0]), "correlation_id": correlation_id, "epoch": epoch}
         wanted_by = above.started_by if above is not None else actor.person or actor.id
-        fixed |= {"started_by": wanted_by, "suspect": False, "crashes": 0, "created_at": now}
+        fixed |= {"paused_with": paused_with, "started_by": wanted_by, "suspect": False, "crashes": 0, "created_at": now}
         conn.execute(insert(runs), [{**row, **about, **fixed, **parent}])
         put_secret_inputs(conn, run_id, actor.tenant_id, inputs[1])
         data = {"workflowId": run_id, "workflow": about["workflow"], "subject": about["subject"]}

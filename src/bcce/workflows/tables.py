@@ -53,6 +53,8 @@ runs = Table(
     Column("parent_id", Id()),
     Column("parent_key", Name(255)),
     Column("cancel_at", UtcDateTime()),
+    # The run with which this one is paused because that one waits for it; none when somebody paused this very one.
+    Column("paused_with", Id()),
     Column("started_by", Name(255)),
     Column("rerun_of", Id()),
     Column("rerun_from", Name(64)),

@@ -7,7 +7,7 @@ stands in, which is locked last of all (`deadlocks`).
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import CTE, Connection, RowMapping, Select, and_, delete, false, func, insert, or_, select, true, update
+from sqlalchemy import CTE, Connection, RowMapping, Select, and_, case, delete, false, func, insert, or_, select, true, update
 
 from bcce.kit.ids import RunId, TenantId
 from bcce.storage.types import db_now
@@ -143,7 +143,10 @@ def in_the_way(conn: Connection, newest: Place) -> list[RunId]:
 def let_go(conn: Connection, place: Place) -> bool:
     """Gives a waiting run its turn; False when it waits no longer."""
     waits = and_(runs.c.id == place.run_id, runs.c.state == RunState.QUEUED)
-    turn = {"state": RunState.ACTIVE, "wake_seq": runs.c.wake_seq + 1, "wake_at": db_now()}
+    # The one that waits for it was paused meanwhile, so nothing of this one begins either.
+    is_held = and_(runs.c.paused_with.is_not(None), runs.c.cancel_at.is_(None))
+    state = case((is_held, RunState.PAUSED), else_=RunState.ACTIVE)
+    turn = {"state": state, "wake_seq": runs.c.wake_seq + 1, "wake_at": db_now()}
     if conn.execute(update(runs).where(waits).values(**turn)).rowcount != 1:
         return False
     conn.execute(update(places).where(places.c.number == place.number).values(has_turn=True))

@@ -46,7 +46,7 @@ def upgrade() -> None:
                 "dispatch_id": dispatch["id"],
                 "acquired_at": dispatch["created_at"],
             }
-            rows.setdefault((dispatch["tenant_id"], key), {**names, "acquired_at": dispatch["created_at"]})
+            rows.setdefault((dispatch["tenant_id"], key), row)
     locks = sa.table("machine_locks", *map(sa.column, ("tenant_id", "lock_key", "dispatch_id")), sa.column("acquired_at", UtcDateTime()))
     conn.execute(sa.delete(locks))
     if rows:
