@@ -26,6 +26,7 @@ from bcce.kit.findings import Severity, Verdict, worst
 from bcce.kit.ids import ApprovalId, ClearanceId, DispatchId, Ids, IncidentId
 from bcce.remediation.errors import NotCleared, NotYet, RunHeld, ScriptBlocked
 from bcce.remediation.locks import take_target
+from bcce.remediation.owners import check_may_start
 from bcce.remediation.settings import RemediationSettings
 from bcce.remediation.targets import Targets
 from bcce.safety.model import Judgement
@@ -162,9 +163,10 @@ class Gate:
         clearance = self._clearance(context, action, now, dispatch_id)
 
         def write(conn: Connection) -> Clearance:
-            _check_not_held(conn, context)
+            is_undoing = _check_not_held(conn, context)
             granted = self._approval(conn, context, approval_id, now)
             if plan.incident_id is not None:
+                check_may_start(conn, context, IncidentId(plan.incident_id), is_undoing=is_undoing)
                 self._still_firing(conn, context, IncidentId(plan.incident_id))
             may_start(conn)
             signed_for = replace(clearance, approval_ids=granted)
@@ -243,11 +245,11 @@ class Gate:
         )
 
 
-def _check_not_held(conn: Connection, context: StepContext) -> None:
+def _check_not_held(conn: Connection, context: StepContext) -> bool:
     """Whoever was told that a run is paused or cancelled can rely on it: nothing starts in it but what undoes, when it is cancelled.
 
     Nor in a run that it waits for. The caller's write has locked the run's row, so of that and a start one wins; of a run above, which
-    stops and pauses this one in its time, the standing is as of now.
+    stops and pauses this one in its time, the standing is as of now. Returns whether it is such an undoing.
     """
     state, is_stopping = workflows.standing(conn, context.run_id)
     undoes = context.key.partition("[")[0].endswith(_COMPENSATION)
@@ -261,6 +263,8 @@ def _check_not_held(conn: Connection, context: StepContext) -> None:
             raise RunHeld("a run that waits for this one is paused")
         if is_stopping_above and not undoes:
             raise RunHeld("a run that waits for this one is being cancelled")
+        is_stopping = is_stopping or is_stopping_above
+    return is_stopping
 
 
 def why_blocked(judgement: Judgement) -> str:

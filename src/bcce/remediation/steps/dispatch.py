@@ -6,17 +6,16 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from bcce.execution.model import DispatchState
-from bcce.incidents import repository as incidents
 from bcce.incidents.errors import IllegalTransition
-from bcce.incidents.model import TRANSITIONS, IncidentState
+from bcce.incidents.model import IncidentState
 from bcce.incidents.service import IncidentService
 from bcce.kit.errors import BcceError, Unavailable
 from bcce.kit.findings import Severity
 from bcce.kit.ids import ApprovalId, DispatchId, IncidentId
 from bcce.plugins import Services
-from bcce.remediation.errors import NotCleared
 from bcce.remediation.jobs import Jobs
 from bcce.remediation.launch import MAX_STARTS, JobEnd, Launch, dispatch_keys
+from bcce.remediation.owners import check_may_repair
 from bcce.remediation.plans import load_repair
 from bcce.remediation.steps.params import RepairParams
 from bcce.storage.doors import Database
@@ -88,7 +87,7 @@ class DispatchStep:
             severity=severity,
             keys=_keys(context),
             approval_id=ApprovalId(given.approval) if given.approval is not None else None,
-            may_start=lambda conn: _check_incident(conn, context, incident_id),
+            may_start=lambda conn: check_may_repair(conn, context, incident_id),
             on_start=on_start,
         )
 
@@ -117,14 +116,3 @@ def _keys(context: StepContext) -> tuple[DispatchId, ...]:
     could not be started can be once the reason is mended.
     """
     return dispatch_keys(context, starts=MAX_STARTS * context.attempt)
-
-
-def _check_incident(conn: Connection, context: StepContext, incident_id: IncidentId) -> None:
-    """Nothing is started for an incident that was handed to a person, or that is over."""
-    incident = incidents.get(conn, context.tenant_id, incident_id, for_update=True)
-    state = incident.state if incident is not None else IncidentState.CLOSED
-    if state is not IncidentState.REMEDIATING and IncidentState.REMEDIATING not in TRANSITIONS[state]:
-        raise NotCleared(
-            f"incident {incident_id} is {state}, so no script is started for it",
-            hint="whoever has the incident repairs it by hand, or has the repair tried again: `bcce run retry`",
-        )
