@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 from tests.integration.shell_support import ANN, BOB, MARKS, answer, asked, recording, shell, shell_runtime
-from tests.integration.workflow_support import ACTOR, finished, start
+from tests.integration.workflow_support import ACTOR, finished, start, until
 
 from bcce.approvals.errors import MayNotApprove
 from bcce.approvals.model import Decision
@@ -14,7 +14,7 @@ from bcce.kit.ids import RunId
 from bcce.runtime.runtime import Runtime
 from bcce.security.actor import Actor
 from bcce.workflows.filters import RunFilter
-from bcce.workflows.model import RunState
+from bcce.workflows.model import RunState, StepState
 
 ENV = "    env: {MARK: /nowhere}\n"
 WAITING = shell(MARKS, extra=ENV).replace("steps:\n", "steps:\n  - {id: go, type: wait, event: go}\n")
@@ -115,6 +115,27 @@ async def test_who_tries_a_run_again_may_agree_to_it_unless_somebody_had_said_no
         await runtime.runs.retry(ANN, run_id)
         runtime.ring(run_id)
         await cannot(runtime, ANN)
+        await answer(runtime, by=BOB)
+        run, _ = await finished(runtime, run_id)
+
+    assert (run.state, len(executor.starts)) == (RunState.COMPLETED, 1)
+
+
+async def test_a_cancel_before_anybody_was_asked_is_a_no_as_well(tmp_path: Path) -> None:
+    """Who tries the run again asks for it; who had cancelled it may agree."""
+    executor = recording(tmp_path)
+    async with shell_runtime(tmp_path, executor=executor) as runtime:
+        run_id = await start(runtime, WAITING)
+        await until(runtime, run_id, lambda _, records: "go" in records and records["go"].state is StepState.WAITING)
+        await runtime.runs.cancel(BOB, run_id)
+        runtime.ring(run_id)
+        await finished(runtime, run_id)
+
+        await runtime.runs.retry(ANN, run_id)
+        await runtime.workflows.signal(ACTOR, run_id, "go", {})
+        runtime.ring(run_id)
+        await cannot(runtime, ANN)
+        assert "user:bob" not in (await asked(runtime)).asked_by
         await answer(runtime, by=BOB)
         run, _ = await finished(runtime, run_id)
 

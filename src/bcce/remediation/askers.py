@@ -20,8 +20,11 @@ def people_who_asked(conn: Connection, tenant_id: TenantId, run_id: RunId, incid
     if run is None:
         return ()
     first = outermost(conn, run)
-    is_refused = approvals.was_refused(conn, tenant_id, run.correlation_id)
-    people = {person for person, how in askers_of(conn, first) if how is not How.RETRIED or is_refused}
+    known = askers_of(conn, first)
+    # Also when nobody had been asked anything yet, a cancel is a no.
+    is_refused = any(how is How.CANCELLED for _, how in known) or approvals.was_refused(conn, tenant_id, run.correlation_id)
+    wants = {How.STARTED, How.SIGNALLED} | ({How.RETRIED} if is_refused else set())
+    people = {person for person, how in known if how in wants}
     about = {incident_id, run.subject, first.subject} - {None}
     for alert_id, since in incidents.first_episodes(conn, tenant_id, sorted(str(item) for item in about)):
         people |= alerts.senders(conn, tenant_id, alert_id, since)

@@ -18,7 +18,7 @@ from bcce.storage.outbox import event_item
 from bcce.storage.types import db_now
 from bcce.workflows import repository
 from bcce.workflows.artifacts.service import ArtifactStore
-from bcce.workflows.askers.repository import How, add_asker, copy_askers
+from bcce.workflows.askers.repository import How, add_asker, add_refusal, copy_askers
 from bcce.workflows.definition import CONDITION, FOREACH, StepList
 from bcce.workflows.errors import NotRepeatable, RunEnded, RunQueued, UnknownRun
 from bcce.workflows.inputs import Hidden, complete_inputs, inputs_of_texts, parted
@@ -81,6 +81,7 @@ class RunControl:
 
         def write(conn: Connection, run: Run) -> None:
             repository.request_cancel(conn, run.id)
+            add_refusal(conn, run, actor, self._clock.now())
 
         return await self._change(actor, run_id, "run.cancelled", "workflow.cancelling", write)
 

@@ -23,6 +23,8 @@ class How(StrEnum):
     STARTED = "started"
     SIGNALLED = "signalled"
     RETRIED = "retried"
+    #: It stops the run: whoever did this wants nothing, and who has the run tried again wants it against them.
+    CANCELLED = "cancelled"
 
 
 _ADD: Final = upsert(run_askers, keys=("run_id", "person", "how"))
@@ -34,14 +36,19 @@ def add_asker(conn: Connection, run: Run, actor: Actor, how: How, at: datetime) 
         _add(conn, run.tenant_id, outermost(conn, run).id, actor.person, how, at)
 
 
+def add_refusal(conn: Connection, run: Run, actor: Actor, at: datetime) -> None:
+    """Remembers that somebody or something has cancelled the run."""
+    _add(conn, run.tenant_id, outermost(conn, run).id, actor.person or actor.id, How.CANCELLED, at)
+
+
 def copy_askers(conn: Connection, source: Run, run_id: RunId, at: datetime) -> None:
-    """Makes whoever asked for `source` one who asked for the run `run_id`, which repeats it."""
+    """Makes whoever asked for `source`, or cancelled it, one who did so with the run `run_id`, which repeats it."""
     for person, how in askers_of(conn, source):
         _add(conn, source.tenant_id, run_id, person, how, at)
 
 
 def askers_of(conn: Connection, run: Run) -> frozenset[tuple[str, How]]:
-    """Who asked for the outermost run, in which way; whoever started it among them, a person or not."""
+    """Who did what to the outermost run; whoever started it among them, a person or not, and whoever cancelled it."""
     first = outermost(conn, run)
     rows = conn.execute(select(run_askers.c.person, run_askers.c.how).where(run_askers.c.run_id == first.id))
     found = {(str(row.person), How(row.how)) for row in rows}

@@ -1,4 +1,4 @@
-"""Who signalled a run, tried it again, or wanted the run that it repeats."""
+"""Who signalled a run, tried it again, cancelled it, or wanted the run that it repeats."""
 
 from sqlalchemy import Column, Table
 
