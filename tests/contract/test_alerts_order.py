@@ -125,7 +125,14 @@ async def store(
         # One delivery has one moment of receipt: that of its first notification.
         received_at = START + timedelta(seconds=group[0].received)
         delivery = Delivery(
-            id=delivery_id, tenant_id=DEFAULT_TENANT, provider="p", source="s", body=b"", received_at=received_at, correlation_id="cor_1"
+            id=delivery_id,
+            tenant_id=DEFAULT_TENANT,
+            provider="p",
+            source="s",
+            body=b"",
+            received_at=received_at,
+            correlation_id="cor_1",
+            sent_by=(),
         )
         parsed = ParsedDelivery(alerts=tuple(told.normalized(fingerprint) for told in group))
         await world.db.append(Append(items=tuple(accepted_items(world.ids, delivery, parsed))))
