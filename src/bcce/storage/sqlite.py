@@ -37,7 +37,11 @@ _WRITER_PRAGMAS: Final = (
     # After a burst the log file gives its room back, down to this many bytes.
     "PRAGMA journal_size_limit=67108864",
 )
-_READER_PRAGMAS: Final = ("PRAGMA query_only=ON",)
+_READER_PRAGMAS: Final = (
+    "PRAGMA query_only=ON",
+    # KiB, half of SQLite's own for each reader: the system keeps the file's pages anyway, and once for all of them.
+    "PRAGMA cache_size=-1000",
+)
 
 
 class SqliteDatabase:

@@ -102,7 +102,7 @@ class WorkflowSettings(Section):
     )
     directory: str | None = Field(
         default=None,
-        description="A folder with workflow files (*.yaml); those that can run are registered at start. Null: only those that come with BCCE.",
+        description="A folder with workflow files (*.yaml); those that can run are registered at start. Null: only those of BCCE itself.",
     )
     artifact_max_bytes: int = Field(
         default=8 * 1024 * 1024,
