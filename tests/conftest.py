@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -16,8 +17,18 @@ SERVICE_FIXTURES: Final = {"postgres_url", "mariadb_url"}
 SERVICE_DATABASES: Final = {"postgresql", "mariadb"}
 
 
+#: What tests send to programs that they start.
+SIGNALS: Final = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the folder that this run's private servers share; workers of pytest-xdist inherit its name."""
+    """Make the folder that this run's private servers share; workers of pytest-xdist inherit its name.
+
+    A shell that starts the tests in the background, and `nohup`, make them ignore signals, and so would every program that they start.
+    """
+    for number in SIGNALS:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     if FOLDER_VARIABLE not in os.environ:
         folder = make_folder()
         os.environ[FOLDER_VARIABLE] = str(folder)

@@ -65,8 +65,9 @@ class Window:
 
     def end(self) -> int:
         """The exit status; what was still to come is on the terminal then."""
+        deadline = time.monotonic() + 60
         while self._read():
-            pass
+            assert time.monotonic() < deadline, self.terminal.rows
         os.close(self._fd)
         return self.process.wait(30)
 
