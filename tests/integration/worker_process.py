@@ -132,13 +132,14 @@ async def _signal_all(runtime: Runtime, seed: int) -> None:
         await asyncio.sleep(0.05)
 
 
-async def _main(home: Path, url: str | None, settings: Mapping[str, Any], seed: int) -> None:
+async def _main(home: Path, url: str | None, settings: Mapping[str, Any], seed: int, ready: Path) -> None:
     configure_logging("json", "INFO")
     database = {"database": {"url": url}} if url is not None else {}
     chosen = Settings.model_validate({"workflows": {**QUICK, **settings}, **database})
     async with open_runtime(chosen, home=home, overrides=Overrides(step_types=step_types(home))) as runtime:
         ended = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+        ready.write_text(str(os.getpid()), encoding="ascii")
         task = asyncio.create_task(_signal_all(runtime, seed))
         await ended.wait()
         task.cancel()
@@ -149,7 +150,12 @@ def live(home: Path, url: str | None, settings: Mapping[str, Any], seed: int, lo
     with log.open("ab") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    asyncio.run(_main(home, url, settings, seed))
+    asyncio.run(_main(home, url, settings, seed, _ready(log)))
+
+
+def _ready(log: Path) -> Path:
+    """Where a process says its number once it can be stopped in order."""
+    return log.with_suffix(".ready")
 
 
 class Worker:
@@ -183,6 +189,9 @@ class Worker:
     def stop(self) -> None:
         """SIGTERM, and its end."""
         if self.process is not None and self.is_alive:
+            deadline, ready = time.monotonic() + 30, _ready(self.log)
+            while time.monotonic() < deadline and not (ready.exists() and ready.read_text(encoding="ascii") == str(self.process.pid)):
+                time.sleep(0.01)
             self.process.terminate()
             self.process.join(30)
             assert self.process.exitcode == 0, self.log.read_text()[-4000:]
