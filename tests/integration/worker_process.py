@@ -139,7 +139,7 @@ async def _main(home: Path, url: str | None, settings: Mapping[str, Any], seed: 
     async with open_runtime(chosen, home=home, overrides=Overrides(step_types=step_types(home))) as runtime:
         ended = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-        ready.write_text(str(os.getpid()), encoding="ascii")
+        ready.write_text(str(os.getpid()), encoding="ascii")  # noqa: ASYNC240 - once, at the start
         task = asyncio.create_task(_signal_all(runtime, seed))
         await ended.wait()
         task.cancel()
