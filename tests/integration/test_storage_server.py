@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import Connection, TextClause, make_url, select, text, update
 from tests.contract.storage_support import ADD_NOTE, Xor, fenced, happened, hits, note, note_ids, notes, opened, published, until, values
@@ -166,6 +167,31 @@ async def test_a_write_whose_connection_breaks_before_the_commit_is_done_again(d
     async with opened(database_url) as db:
         assert await db.write(once_broken) == "done"
         assert (await hits(db, "run-a"), await hits(db, "run-b"), len(calls)) == (1, 0, 2)
+
+
+async def test_a_connection_that_is_lost_in_the_middle_of_a_copy_stores_each_row_once(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, losses = asyncpg.Connection.copy_records_to_table, 2
+
+    async def lost(connection: asyncpg.Connection, *args: Any, **named: Any) -> str:
+        nonlocal losses
+        copied: str = await real(connection, *args, **named)
+        if losses > 0:
+            losses -= 1
+            connection.terminate()
+            raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+        return copied
+
+    monkeypatch.setattr(asyncpg.Connection, "copy_records_to_table", lost)
+    async with opened(postgres_url) as db:
+        many = [Append(items=tuple(note(f"n{group}-{number:02}") for number in range(12))) for group in range(6)]
+        await asyncio.gather(*(db.append(op) for op in many))
+        await db.append(Append(items=tuple(note(f"z{number:02}") for number in range(12))))
+
+        found = await note_ids(db)
+        assert found == sorted(set(found))
+        assert (len(found), losses, db.healthy()) == (84, 0, True)
 
 
 @on_servers

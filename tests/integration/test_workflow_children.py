@@ -195,3 +195,18 @@ async def test_what_somebody_paused_apart_stays_paused(tmp_path: Path, is_paused
         await act(runtime, run_id, "resume")
 
         assert (await state(runtime, run_id), await state(runtime, child_id)) == (RunState.ACTIVE, RunState.PAUSED)
+
+
+async def test_what_is_paused_twice_goes_on_with_the_nearer_one(tmp_path: Path) -> None:
+    lowest = "  - {id: deep, type: wait, event: go}\n"
+    async with runtime_at(tmp_path) as (runtime, _):
+        await runtime.workflows.register(ACTOR, text(lowest, name="lowest"), "lowest.yaml")
+        run_id, child_id = await begun(runtime, "  - {id: first, type: workflow, workflow: lowest}\n")
+        (deep,) = await runtime.workflows.runs(ACTOR, RunFilter(parent=child_id))
+        await act(runtime, run_id, "pause")
+        await act(runtime, child_id, "pause")
+
+        await act(runtime, run_id, "resume")
+        assert [await state(runtime, each) for each in (run_id, child_id, deep.id)] == [RunState.ACTIVE, RunState.PAUSED, RunState.PAUSED]
+        await act(runtime, child_id, "resume")
+        assert [await state(runtime, each) for each in (child_id, deep.id)] == [RunState.ACTIVE, RunState.ACTIVE]

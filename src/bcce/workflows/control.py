@@ -229,13 +229,17 @@ class RunControl:
         return await self._db.write(write)
 
     def _pause_below(self, actor: Actor, conn: Connection, run_id: RunId, root: RunId) -> None:
-        """Pauses the runs that a run waits for, and those that they wait for, from above as all locks; who waits for a turn is marked."""
+        """Pauses the runs that a run waits for, and those that they wait for, from above as all locks; who waits for a turn is marked.
+
+        What is paused with another run already now goes on with this one, which is nearer. What somebody paused apart is left alone.
+        """
         for child in self._awaited(actor, conn, run_id):
-            if child.state not in (RunState.ACTIVE, RunState.QUEUED) or child.cancel_at is not None:
+            if child.cancel_at is not None or (child.state is RunState.PAUSED and child.paused_with is None):
                 continue
             state = RunState.PAUSED if child.state is RunState.ACTIVE else child.state
             conn.execute(update(runs).where(runs.c.id == child.id).values(state=state, paused_with=root))
-            run_items(conn, self._told(actor, child, "run.paused", "workflow.paused", {"with": root}))
+            if child.state is not RunState.PAUSED:
+                run_items(conn, self._told(actor, child, "run.paused", "workflow.paused", {"with": root}))
             self._pause_below(actor, conn, child.id, root)
 
     def _resume_below(self, actor: Actor, conn: Connection, run_id: RunId, roots: set[RunId]) -> None:

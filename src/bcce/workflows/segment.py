@@ -41,7 +41,7 @@ class Segment:
         self._clock = clock
         self._limits = limits
         self._records = Records()
-        self._settled: set[str] = set()
+        self._settled: set[str] = set()  # turns of loops that need no look any more
         self._calls: dict[str, Call] = {}
         self._tasks: dict[str, asyncio.Task[StepRecord]] = {}
         self._resting: set[str] = set()
