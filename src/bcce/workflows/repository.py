@@ -20,13 +20,13 @@ from sqlalchemy import (
     update,
 )
 
-from bcce.kit.ids import DefinitionId, GateId, RunId, TenantId
+from bcce.kit.ids import GateId, RunId, TenantId
 from bcce.storage.doors import Item
 from bcce.storage.types import db_now
 from bcce.storage.upsert import upsert
 from bcce.workflows.filters import RunFilter
 from bcce.workflows.model import KNOWN_FORMATS, Run, RunState, StepRecord, StepState
-from bcce.workflows.tables import definitions, gates, runs, signals, steps
+from bcce.workflows.tables import gates, runs, signals, steps
 
 #: The kind of gate at which a run waits for one that it started; the gate's name is that run's id.
 CHILD_GATE = "run"
@@ -330,41 +330,6 @@ def get_signal(conn: Connection, run_id: RunId, name: str) -> Mapping[str, objec
         "Mapping[str, object] | None",
         conn.execute(select(signals.c.payload).where(signals.c.run_id == run_id, signals.c.name == name)).scalar(),
     )
-
-
-def get_definition(conn: Connection, definition_id: DefinitionId) -> RowMapping | None:
-    """A definition's row by id."""
-    return conn.execute(select(definitions).where(definitions.c.id == definition_id)).mappings().first()
-
-
-def current_definitions(
-    conn: Connection, tenant_id: TenantId, name: str | None = None, *, after: str | None = None, limit: int | None = None
-) -> Sequence[RowMapping]:
-    """The definitions that new runs use, by name: at most `limit` (None: all) from behind the name `after`."""
-    query = select(definitions).where(definitions.c.tenant_id == tenant_id, definitions.c.is_current)
-    if name is not None:
-        query = query.where(definitions.c.name == name)
-    if after is not None:
-        query = query.where(definitions.c.name > after)
-    return conn.execute(query.order_by(definitions.c.name).limit(limit)).mappings().all()
-
-
-def definitions_of(conn: Connection, tenant_id: TenantId, name: str, version: str | None) -> Sequence[RowMapping]:
-    """The definition that new runs of `name` use, or those whose digest begins with `version`, the newest first."""
-    if version is None:
-        return current_definitions(conn, tenant_id, name)
-    prefix = version if version.startswith("sha256:") else f"sha256:{version}"
-    query = select(definitions).where(definitions.c.tenant_id == tenant_id, definitions.c.name == name)
-    matching = query.where(definitions.c.digest.startswith(prefix, autoescape=True))
-    return conn.execute(matching.order_by(definitions.c.created_at.desc())).mappings().all()
-
-
-def make_current(conn: Connection, values: Mapping[str, object]) -> None:
-    """Stores a definition unless it is there, and makes it the one that new runs of its name use."""
-    same_name = and_(definitions.c.tenant_id == values["tenant_id"], definitions.c.name == values["name"])
-    if get_definition(conn, DefinitionId(str(values["id"]))) is None:
-        conn.execute(insert(definitions), [dict(values)])
-    conn.execute(update(definitions).where(same_name).values(is_current=definitions.c.id == values["id"]))
 
 
 def runs_started_by(conn: Connection, run_id: RunId) -> list[tuple[RunId, str, RunState, str | None]]:

@@ -34,6 +34,7 @@ from bcce.workflows.journal import record_fact
 from bcce.workflows.model import DEFINITION_FORMAT, Child, Run, RunState, StepRecord
 from bcce.workflows.reader import read_definition
 from bcce.workflows.references import KnownReferences
+from bcce.workflows.registered import repository as registered
 from bcce.workflows.step_type import Asking, StepType
 from bcce.workflows.tables import runs
 from bcce.workflows.validation import check_support, check_text
@@ -101,19 +102,19 @@ class WorkflowService:
             "created_at": self._clock.now(),
             "is_current": True,
         }
-        await self._db.write(lambda conn: repository.make_current(conn, values))
+        await self._db.write(lambda conn: registered.make_current(conn, values))
         return await self.show(actor, definition.name)
 
     async def is_registered(self, actor: Actor, text: str) -> bool:
         """Whether new runs of some name use this very text, read by the rules of this release."""
         require(actor, Permission.WORKFLOWS_READ)
-        rows = await self._db.read(lambda conn: repository.current_definitions(conn, actor.tenant_id))
+        rows = await self._db.read(lambda conn: registered.current_definitions(conn, actor.tenant_id))
         return any(row["source"] == text and row["format"] == DEFINITION_FORMAT for row in rows)
 
     async def definitions(self, actor: Actor, *, after: str | None = None, limit: int | None = None) -> list[StoredDefinition]:
         """The workflows that can be started, by name: at most `limit` (None: all) from behind the name `after`."""
         require(actor, Permission.WORKFLOWS_READ)
-        rows = await self._db.read(lambda conn: repository.current_definitions(conn, actor.tenant_id, after=after, limit=limit))
+        rows = await self._db.read(lambda conn: registered.current_definitions(conn, actor.tenant_id, after=after, limit=limit))
         return [_stored(dict(row)) for row in rows]
 
     async def show(self, actor: Actor, name: str) -> StoredDefinition:
@@ -126,7 +127,7 @@ class WorkflowService:
         return _stored(await self._current(actor, name))
 
     async def _current(self, actor: Actor, name: str) -> dict[str, object]:
-        rows = await self._db.read(lambda conn: repository.current_definitions(conn, actor.tenant_id, name))
+        rows = await self._db.read(lambda conn: registered.current_definitions(conn, actor.tenant_id, name))
         if not rows:
             raise UnknownWorkflow(f"there is no workflow {name!r}", hint="`bcce workflow list` shows which there are")
         return dict(rows[0])
@@ -144,7 +145,7 @@ class WorkflowService:
     async def load(self, definition_id: str, number: int) -> WorkflowDefinition:
         """The snapshot with this id, read by the rules of the format; it never changes, so it is parsed once."""
         if definition_id not in self._parsed:
-            row = await self._db.read(lambda conn: repository.get_definition(conn, DefinitionId(definition_id)))
+            row = await self._db.read(lambda conn: registered.get_definition(conn, DefinitionId(definition_id)))
             if row is None:
                 raise UnknownWorkflow(f"there is no definition {definition_id}")
             return self._read(row, number)
@@ -189,7 +190,7 @@ class WorkflowService:
             ConcurrencyDeadlock: it would wait for its turn until a run is over that waits for it.
         """
         require(actor, Permission.WORKFLOWS_RUN)
-        rows = repository.definitions_of(conn, actor.tenant_id, workflow, version)
+        rows = registered.definitions_of(conn, actor.tenant_id, workflow, version)
         if not rows:
             what = f"there is no workflow {workflow!r}" + (f" in version {version!r}" if version else "")
             raise UnknownWorkflow(what, hint="`bcce workflow list` shows which there are")
